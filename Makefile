@@ -1,0 +1,48 @@
+# Everything runs in .venv, which any target makes first. Needs Python >= 3.11 with venv, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+ELEMENTS ?= Li,Na,Mg,Al,Si,Ca,Ti,V,Mn,Fe,Ni,Zn,S,O
+
+.PHONY: help setup scan test lint bench clean
+
+help:
+	@echo "make scan    scan all compositions of 14 elements and list the best candidates"
+	@echo "make test    run the tests"
+	@echo "make lint    check style, types and the direction of imports"
+	@echo "make bench   measure every figure of the README, against its peers"
+	@echo "make setup   only make .venv; make clean removes it"
+
+setup: .venv/.dev
+
+# The scan needs the package alone; tests, checks and benchmarks need the tools too.
+.venv/.run: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "matscreen needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "the venv module is missing: apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/.dev: .venv/.run
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+scan: .venv/.run
+	$(BIN)/matscreen scan $(ELEMENTS)
+
+test: .venv/.dev
+	$(BIN)/pytest
+
+# The three folders as one package, for tools that read files instead of importing.
+.venv/house: .venv/.run
+	@mkdir -p $@/matscreen && cd $@/matscreen && ln -sfn ../../../engine ../../../kernels ../../../models .
+
+lint: .venv/.dev .venv/house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	MYPYPATH=.venv/house $(BIN)/mypy
+	PYTHONPATH=.venv/house $(BIN)/lint-imports
+
+bench: .venv/.dev
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv build dist *.egg-info

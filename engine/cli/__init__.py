@@ -1,0 +1,41 @@
+"""The command line: `matscreen scan`, `resume`, `show` and the rest; one module a group of commands."""
+
+import os
+import sys
+
+from matscreen.kernels.backend import BackendError
+from matscreen.models.errors import InputError, JobError
+
+BAD_INPUT, FAILED_JOB, INTERRUPTED = 2, 1, 130
+
+
+def main() -> None:
+    """Entry point: every expected failure is one line on stderr, with exit code 2 (bad input) or 1 (failed job)."""
+    import typer
+
+    from matscreen.engine.cli.app import app
+
+    try:
+        app(standalone_mode=False)
+    except (InputError, BackendError) as error:
+        _leave(str(error), BAD_INPUT)
+    except JobError as error:
+        _leave(str(error), FAILED_JOB)
+    except BrokenPipeError:  # the reader, `head` for instance, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _leave(f"{error.filename or 'input/output'}: {error.strerror or error}", FAILED_JOB)
+    except (KeyboardInterrupt, typer.Abort):
+        # Threads may still be deep in a product; what counts is on disk already, so do not wait for them.
+        sys.stdout.flush()
+        print("\nmatscreen: interrupted", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # not one of the command line parser's own
+            raise
+        _leave(f"{' '.join(error.format_message().split())} (see --help)", BAD_INPUT)
+
+
+def _leave(message: str, code: int) -> None:
+    print(f"matscreen: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,42 @@
+"""The application and its commands."""
+
+import importlib.metadata
+from typing import Annotated
+
+import typer
+
+from matscreen.engine.cli import doctor, predict, reference, results, scan, space, train
+
+app = typer.Typer(
+    name="matscreen",
+    help="Find the compositions worth a DFT calculation: enumerate, predict, compare with the convex hull, rank.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"matscreen {importlib.metadata.version('matscreen')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Find the compositions worth a DFT calculation: enumerate, predict, compare with the convex hull, rank."""
+
+
+app.command()(scan.scan)
+app.command()(scan.resume)
+app.command()(results.show)
+app.command()(results.verify)
+app.command()(predict.predict)
+app.command()(space.space)
+app.add_typer(reference.app, name="reference")
+app.add_typer(train.app, name="train")
+app.command()(doctor.doctor)

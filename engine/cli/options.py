@@ -1,0 +1,62 @@
+"""Options that several commands share, and what they mean."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from matscreen.engine.reference import PhaseTable
+from matscreen.engine.space import CompositionSpace
+from matscreen.models import Model, load
+from matscreen.models.errors import InputError
+from matscreen.models.model import DEFAULT
+
+Elements = Annotated[
+    str,
+    typer.Argument(help="Symbols or groups, such as Li-Fe-P-O, '3d metals,O' or all (the 86 elements of ElemNet)."),
+]
+Arity = Annotated[str, typer.Option(help="Numbers of elements in a composition, such as 2,3,4.")]
+MaxAtoms = Annotated[int, typer.Option(help="Most atoms in a formula unit.")]
+Require = Annotated[str, typer.Option(help="Elements that every composition holds, such as O or Li,O.")]
+Exclude = Annotated[str, typer.Option(help="Elements to leave out of the ones named.")]
+ModelName = Annotated[str, typer.Option("--model", help="A model that ships, or a path to its .safetensors file.")]
+Reference = Annotated[
+    str, typer.Option(help="Known phases: a named source (`matscreen reference list`) or a CSV or Parquet file.")
+]
+FormulaColumn = Annotated[str, typer.Option(help="Column of the reference file that holds the formulas.")]
+EnergyColumn = Annotated[str, typer.Option(help="Column with formation energies, eV/atom relative to the elements.")]
+Top = Annotated[
+    int | None, typer.Option(help="Show so many candidates, best first. Default: 20 in a table, all in csv and json.")
+]
+Format = Annotated[Literal["table", "csv", "json"], typer.Option("--format", help="How to print.")]
+Workers = Annotated[int | None, typer.Option(help="Threads to work with. Default: all cores.")]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Address of a running Dask scheduler to work on, such as tcp://host:8786.")
+]
+
+DEFAULT_MODEL = DEFAULT
+DEFAULT_REFERENCE = "oqmd-legacy"
+DEFAULT_FORMULA = "formula"
+DEFAULT_ENERGY = "formation_energy_ev_atom"
+
+
+def make_space(elements: str, arity: str, max_atoms: int, require: str, exclude: str) -> CompositionSpace:
+    """The space that the options describe; InputError in their terms."""
+    try:
+        numbers = [int(part) for part in arity.replace("-", ",").split(",")]
+    except ValueError:
+        raise InputError(f"--arity takes numbers such as 2,3,4, not {arity!r}") from None
+    return CompositionSpace(elements, numbers, max_atoms, require, exclude)
+
+
+def open_model(name: str) -> Model:
+    """The model that `--model` names."""
+    return load(name)
+
+
+def open_reference(name: str, formula: str, energy: str, say: Callable[[str], None]) -> PhaseTable:
+    """The phases that `--reference` names: a source, or a file with these columns."""
+    if Path(name).suffix or Path(name).is_file():
+        return PhaseTable.read(name, formula, energy)
+    return PhaseTable.load(name, say)

@@ -1,0 +1,64 @@
+"""How results are printed: tables for people, CSV and JSON for programs."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+PROGRESS = Console(stderr=True)
+"""Everything that is not the answer goes to stderr, so that the answer can be piped."""
+
+
+def say(message: str) -> None:
+    """A line on stderr."""
+    PROGRESS.print(message, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def mixture(decomposition: Iterable[dict[str, Any]]) -> str:
+    """A decomposition in a line: `0.70 P2O5 + 0.30 O` (fractions of atoms)."""
+    return " + ".join(f"{part['fraction']:.2f} {part['formula']}" for part in decomposition)
+
+
+def print_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> None:
+    """A table on stdout; the first `left` columns and the last are text, the others numbers."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for number, header in enumerate(headers):
+        text = number < left or number == len(headers) - 1
+        table.add_column(header, justify="left" if text else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False).print(table)
+
+
+def print_compositions(table: pa.Table, form: str, title: str) -> None:
+    """Candidates or predictions in the form asked for. Columns: formula, the three energies, decomposition, others."""
+    if form == "json":
+        json.dump(table.to_pylist(), sys.stdout, indent=1)
+        print()
+        return
+    if form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(table.column_names)
+        for row in table.to_pylist():
+            if "decomposition" in row:
+                row["decomposition"] = mixture(row["decomposition"])
+            writer.writerow(" ".join(map(str, v)) if isinstance(v, list) else v for v in row.values())
+        return
+    rows = [
+        (
+            str(rank),
+            row["formula"],
+            f"{row['hull_distance_ev_atom']:.3f}",
+            f"{row['formation_energy_ev_atom']:.3f}",
+            f"{row['hull_energy_ev_atom']:.3f}",
+            mixture(row["decomposition"]),
+        )
+        for rank, row in enumerate(table.to_pylist(), start=1)
+    ]
+    headers = ("", "formula", "hull distance", "predicted", "hull", "known phases there (fractions of atoms)")
+    print_table(title, headers, rows, left=2)

@@ -1,0 +1,54 @@
+"""`matscreen show` and `matscreen verify`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from matscreen.engine import rundir
+from matscreen.engine.cli import options as o
+from matscreen.engine.cli.output import print_compositions, print_table, say
+from matscreen.engine.verify import verify as verify_run
+from matscreen.models.errors import InputError
+
+RunPath = Annotated[Path, typer.Argument(help="A run directory that `matscreen scan` made.")]
+
+
+def show(run: RunPath, top: o.Top = None, form: o.Format = "table") -> None:
+    """Show the candidates of a finished run, those furthest below the hull first."""
+    if top is not None and top < 0:
+        raise InputError(f"--top takes a number of candidates, not {top}")
+    config, candidates, summary = rundir.read_config(run), rundir.read_candidates(run), rundir.read_summary(run)
+    shown = candidates.slice(0, top if top is not None else 20 if form == "table" else None)
+    if form == "table":
+        rows = [
+            (
+                arity,
+                f"{part['compositions']:,}",
+                f"{part['systems']:,}",
+                f"{part['candidates']:,}",
+                f"{part['systems_with_candidate']:,}",
+                "",
+            )
+            for arity, part in summary["by_arity"].items()
+        ]
+        headers = ("elements", "compositions", "systems", "candidates", "systems with one", "")
+        title = f"{run}: more than {config.threshold} eV/atom below the hull of {config.reference['name']}"
+        print_table(title, headers, rows)
+        print()
+    print_compositions(shown, form, f"The best {len(shown):,} of {len(candidates):,} candidates (eV/atom)")
+
+
+def verify(
+    run: RunPath,
+    sample: Annotated[int, typer.Option(help="Rows to compute again from scratch, in float64.")] = 200,
+    seed: Annotated[int, typer.Option(help="Which rows: another seed, another sample.")] = 0,
+) -> None:
+    """Check a finished run: every checksum, and a random sample of rows computed again by the plain reference code."""
+    if not 0 <= sample <= 100_000:
+        raise InputError(f"--sample takes a number from 0 to 100,000, not {sample}")
+    report = verify_run(run, sample, seed, say)
+    print(
+        f"{run} is sound: {report.chunks:,} chunk files, {report.candidates:,} candidates; {report.sampled:,} rows "
+        f"computed again: energies within {report.energy_error:.1e}, hull within {report.hull_error:.1e} eV/atom"
+    )

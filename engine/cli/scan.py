@@ -1,0 +1,124 @@
+"""`matscreen scan` and `matscreen resume`."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import rich.progress
+import typer
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+
+from matscreen.engine.cli import options as o
+from matscreen.engine.cli.output import PROGRESS, print_compositions, say
+from matscreen.engine.element_sets import format_elements
+from matscreen.engine.scan import Progress, Run
+from matscreen.engine.scan import resume as resume_run
+from matscreen.engine.scan import scan as scan_space
+from matscreen.models.errors import InputError
+
+
+def scan(
+    elements: o.Elements,
+    arity: o.Arity = "2,3,4",
+    max_atoms: o.MaxAtoms = 10,
+    require: o.Require = "",
+    exclude: o.Exclude = "",
+    charge_neutral: Annotated[
+        bool,
+        typer.Option("--charge-neutral", help="Only compositions that common oxidation states can balance."),
+    ] = False,
+    threshold: Annotated[
+        float, typer.Option(help="Keep what is predicted more than so many eV/atom below the hull.")
+    ] = 0.2,
+    reference: o.Reference = o.DEFAULT_REFERENCE,
+    formula_column: o.FormulaColumn = o.DEFAULT_FORMULA,
+    energy_column: o.EnergyColumn = o.DEFAULT_ENERGY,
+    model: o.ModelName = o.DEFAULT_MODEL,
+    out: Annotated[Path | None, typer.Option(help="Run directory to make. Default: runs/ELEMENTS-DATE-TIME.")] = None,
+    top: o.Top = None,
+    form: o.Format = "table",
+    workers: o.Workers = None,
+    scheduler: o.Scheduler = None,
+    chunk_size: Annotated[
+        int | None, typer.Option(help="Compositions a chunk. Default: a 64th of the space, within bounds.")
+    ] = None,
+) -> None:
+    """Predict every composition of some elements and list those below the convex hull of known phases.
+
+    Interrupt it at any time (Ctrl-C, a reboot): `matscreen resume RUN` goes on from there.
+    """
+    _check_top(top)
+    space = o.make_space(elements, arity, max_atoms, require, exclude)
+    network = o.open_model(model)
+    phases = o.open_reference(reference, formula_column, energy_column, say)
+    name = format_elements(space.elements) if len(space.elements) <= 8 else f"{len(space.elements)}-elements"
+    path = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    say(f"{len(space):,} compositions · model {network.name} · {len(phases):,} phases of {phases.name} · {path}")
+    with _ScanProgress() as progress:
+        run = scan_space(
+            space, network, phases, path, threshold, charge_neutral, chunk_size, workers, scheduler, progress.update
+        )
+    _print_run(run, top, form)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="A run directory that `matscreen scan` made.")],
+    top: o.Top = None,
+    form: o.Format = "table",
+    workers: o.Workers = None,
+    scheduler: o.Scheduler = None,
+) -> None:
+    """Go on with a scan that was interrupted; the result is the same, byte for byte."""
+    _check_top(top)
+    with _ScanProgress() as progress:
+        finished = resume_run(run, workers, scheduler, progress.update, say)
+    _print_run(finished, top, form)
+
+
+def _check_top(top: int | None) -> None:
+    if top is not None and top < 0:
+        raise InputError(f"--top takes a number of candidates, not {top}")
+
+
+class _ScanProgress:
+    """A bar with compositions a second, candidates so far and time left."""
+
+    def __init__(self) -> None:
+        self._bar = rich.progress.Progress(
+            TextColumn("{task.percentage:>5.1f}%"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[rate]} compositions/s · {task.fields[candidates]} candidates"),
+            TimeRemainingColumn(),
+            console=PROGRESS,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None, rate="–", candidates="0")
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> "_ScanProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, state: Progress) -> None:
+        rate = (state.done - state.resumed) / max(time.perf_counter() - self._started, 1e-9)
+        self._bar.update(
+            self._task,
+            total=state.total,
+            completed=state.done,
+            rate=f"{rate:,.0f}" if state.done > state.resumed else "–",
+            candidates=f"{state.candidates:,}",
+        )
+
+
+def _print_run(run: Run, top: int | None, form: str) -> None:
+    candidates, summary = run.candidates, run.summary
+    shown = candidates.slice(0, top if top is not None else 20 if form == "table" else None)
+    title = f"The best {len(shown):,} of {len(candidates):,} candidates (eV/atom)"
+    print_compositions(shown, form, title)
+    rates = summary["throughput"]
+    done, seconds = rates["last_session_compositions"], rates["last_session_seconds"]
+    speed = f"{done:,} compositions in {seconds:,.1f} s ({done / seconds:,.0f}/s)" if done else "nothing was left to do"
+    say(f"{speed} · run in {run.path}")

@@ -1,0 +1,68 @@
+"""`matscreen train`: networks on one's own formation energies."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import rich.progress
+import typer
+
+from matscreen.engine.cli.output import PROGRESS, say
+from matscreen.models.errors import InputError
+from matscreen.models.fit import fit_elemnet
+from matscreen.models.training import PUBLISHED, Progress, Recipe
+
+app = typer.Typer(help="Train a network on a table of formation energies.", no_args_is_help=True)
+
+
+@app.callback()
+def train() -> None:
+    """Train a network on a table of formation energies."""
+
+
+@app.command()
+def elemnet(
+    data: Annotated[Path, typer.Option(help="CSV or Parquet with columns formula and formation_energy_ev_atom.")],
+    out: Annotated[Path, typer.Option(help="Weights to write, .safetensors; card and parity plot go beside them.")],
+    recipe: Annotated[
+        Literal["default", "published"],
+        typer.Option(help="default: the recipe of the shipped weights; published: that of the thesis."),
+    ] = "default",
+    epochs: Annotated[int | None, typer.Option(help="Most epochs, instead of the recipe's.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Compositions a step, instead of the recipe's.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the first weights, the split and the order of compositions.")] = 0,
+) -> None:
+    """Train ElemNet. Interrupt it at any time; the same command goes on after the last whole epoch."""
+    given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "weight_decay": weight_decay}
+    changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    for key, value in changed.items():
+        if not 0 < value < 1e6 and not (key == "weight_decay" and value == 0):
+            raise InputError(f"--{key.replace('_', '-')} must be positive, not {value}")
+    plan = replace(PUBLISHED if recipe == "published" else Recipe(), **changed, seed=seed)
+    started = time.perf_counter()
+    with rich.progress.Progress(
+        rich.progress.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+        rich.progress.BarColumn(bar_width=None),
+        rich.progress.TextColumn("{task.fields[rate]} compositions/s · MAE {task.fields[error]}"),
+        rich.progress.TimeRemainingColumn(),
+        console=PROGRESS,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=None, epoch=0, epochs=plan.epochs, rate="–", error="–")
+        first: list[int] = []
+
+        def report(state: Progress) -> None:
+            first[:] = first or [state.seen]
+            rate = (state.seen - first[0]) / (time.perf_counter() - started)
+            error = f"{state.train_mae:.4f} (validation {state.validation_mae:.4f}) eV/atom"
+            bar.update(
+                task, total=state.total, completed=state.seen, epoch=state.epoch, rate=f"{rate:,.0f}", error=error
+            )
+
+        model = fit_elemnet(data, out, plan, report)
+    for name, value in model.card["metrics"].items():
+        print(f"{name} {value}")
+    say(f"{out} with card {out.with_suffix('.json').name} and picture {out.with_suffix('.png').name}")

@@ -1,0 +1,291 @@
+"""A whole space, chunk by chunk, into a run directory that survives anything."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from distributed import Client, Future, as_completed
+
+from matscreen.engine import rundir, schema
+from matscreen.engine.cluster import Job, JobPlugin, connect, screen_range
+from matscreen.engine.reference import PhaseTable
+from matscreen.engine.rundir import ChunkResult, RunConfig
+from matscreen.engine.screen import Screened
+from matscreen.engine.space import CompositionSpace
+from matscreen.models import Model, load
+from matscreen.models.elements import SYMBOLS
+from matscreen.models.errors import InputError, JobError
+from matscreen.models.files import write_atomically
+
+SMALLEST_CHUNK, LARGEST_CHUNK = 2**14, 2**20
+"""Bounds of the default chunk size: seconds of work at least, and at most what a worker holds in some 100 MB."""
+
+ATTEMPTS = 3
+"""How often a chunk is given out again after its worker died."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a scan is: compositions done and in all, candidates so far; `resumed` of those done were done before."""
+
+    done: int
+    total: int
+    candidates: int
+    resumed: int
+
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    path: Path
+
+    @property
+    def candidates(self) -> pa.Table:
+        """`schema.CANDIDATES`, by rising hull distance, ties by id."""
+        return rundir.read_candidates(self.path)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Counts by arity, rates by stage, and the checksum of the candidates."""
+        return rundir.read_summary(self.path)
+
+
+def scan(
+    space: CompositionSpace,
+    model: Model,
+    phases: PhaseTable,
+    out: str | Path,
+    threshold: float = 0.2,
+    charge_neutral: bool = False,
+    chunk_size: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    report: Report = lambda _: None,
+) -> Run:
+    """Screen every composition of `space` and keep what lies more than `threshold` below the hull.
+
+    Parameters
+    ----------
+    out : the run directory to make; it must not exist or be empty
+    threshold, charge_neutral : as in `screen`
+    chunk_size : compositions a chunk, about (whole chemical systems); by default a 64th of the space, within bounds
+    workers : threads in this process; by default all cores
+    scheduler : address of a Dask scheduler to use instead, such as `tcp://host:8786`
+    report : called after every chunk
+
+    Raises
+    ------
+    InputError
+        Arguments that cannot be used; nothing is written then.
+    JobError
+        The run stopped, for instance for want of disk space; `resume` continues it.
+    """
+    if not np.isfinite(threshold):
+        raise InputError(f"threshold must be a finite number of eV/atom, not {threshold}")
+    unknown = sorted(set(space.elements) - set(model.elements.tolist()))
+    if unknown:
+        raise InputError(f"model {model.name} does not know {', '.join(SYMBOLS[z] for z in unknown)}; exclude them")
+    if chunk_size is None:
+        chunk_size = min(max(len(space) // 64, SMALLEST_CHUNK), LARGEST_CHUNK)
+    if not 1 <= chunk_size <= 2**24:
+        raise InputError(f"chunk size must lie between 1 and {2**24:,}, not {chunk_size}")
+    path = Path(out)
+    config = RunConfig(
+        version=importlib.metadata.version("matscreen"),
+        space=space.spec(),
+        threshold=float(threshold),
+        charge_neutral=charge_neutral,
+        chunk_size=chunk_size,
+        model={"name": model.name, "source": str(model.source), "checksum": model.checksum},
+        reference={"name": phases.name, "origin": phases.origin, "checksum": phases.checksum},
+    )
+    workers = _workers(workers)
+    rundir.create(path, config, phases.table, _versions())
+    return _run(path, config, Job(space, model, phases, threshold, charge_neutral), workers, scheduler, report)
+
+
+def resume(
+    path: str | Path,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    report: Report = lambda _: None,
+    notice: Callable[[str], None] = lambda _: None,
+) -> Run:
+    """Continue the run at `path`, or just make sure that it is whole; ends with the bytes of an uninterrupted run.
+
+    Raises
+    ------
+    InputError
+        No run there, or its model, reference or matscreen version is not what it was started with.
+    """
+    path = Path(path)
+    config = rundir.read_config(path)
+    job = reopen(config)
+    return _run(path, config, job, _workers(workers), scheduler, report, notice)
+
+
+def reopen(config: RunConfig) -> Job:
+    """Space, model and reference of a run, read again and compared with what the run was started with."""
+    version = importlib.metadata.version("matscreen")
+    if config.version != version:
+        raise InputError(f"the run was started with matscreen {config.version}, this is {version}")
+    model = load(config.model["name"] if not Path(config.model["source"]).exists() else config.model["source"])
+    if model.checksum != config.model["checksum"]:
+        raise InputError(f"model {config.model['source']} is not the one that the run was started with")
+    if not config.reference["origin"]:
+        raise InputError("the run's reference was made in memory; give it to `scan` again in a new run")
+    phases = PhaseTable.reopen(config.reference["origin"])
+    if phases.checksum != config.reference["checksum"]:
+        raise InputError(f"reference {config.reference['name']} has changed since the run was started")
+    return Job(CompositionSpace(**config.space), model, phases, config.threshold, config.charge_neutral)
+
+
+def _run(
+    path: Path,
+    config: RunConfig,
+    job: Job,
+    workers: int,
+    scheduler: str | None,
+    report: Report,
+    notice: Callable[[str], None] = lambda _: None,
+) -> Run:
+    ranges = list(job.space.ranges(config.chunk_size))
+    with rundir.locked(path):
+        try:
+            chunks, rejected = rundir.finished_chunks(path, config.fingerprint, ranges)
+            if rejected:
+                notice(f"{rejected} chunk file(s) damaged or of another run: moved to {path / 'rejected'}, done again")
+            resumed = sum(c.stop - c.start for c in chunks.values())
+            started = time.perf_counter()
+            done, found = resumed, sum(len(c.candidates) for c in chunks.values())
+            report(Progress(done, len(job.space), found, resumed))
+            missing = [n for n in range(len(ranges)) if n not in chunks]
+            if missing:
+                with connect(scheduler, workers) as (client, threads):
+                    for chunk in _screen_chunks(client, threads, job, config.fingerprint, ranges, missing):
+                        rundir.write_chunk(path, config.fingerprint, chunk)
+                        chunks[chunk.number] = chunk
+                        done += chunk.stop - chunk.start
+                        found += len(chunk.candidates)
+                        report(Progress(done, len(job.space), found, resumed))
+            seconds = time.perf_counter() - started
+            candidates = merge(chunks.values())
+            checksum = rundir.write_candidates(path, config.fingerprint, candidates)
+            summary = _summary(job.space, chunks, candidates, checksum, done - resumed, seconds)
+            text = json.dumps(summary, indent=2) + "\n"
+            write_atomically(path / "summary.json", lambda temporary: temporary.write_text(text))
+        except OSError as error:
+            where = error.filename or path
+            raise JobError(
+                f"cannot write {where}: {error.strerror or error}; what is done is safe, then: matscreen resume {path}"
+            ) from None
+    return Run(path)
+
+
+def _screen_chunks(
+    client: Client, threads: int, job: Job, fingerprint: str, ranges: list[tuple[int, int]], missing: list[int]
+) -> Iterable[ChunkResult]:
+    """Chunks as they are finished, with a bounded number given out at a time."""
+    name = f"matscreen-{fingerprint[:16]}"
+    client.register_plugin(JobPlugin(name, job))
+    waiting = deque(missing)
+    attempts: Counter[int] = Counter()
+    numbers: dict[Future[Screened], int] = {}
+    finished = as_completed()
+
+    def give_out(number: int) -> None:
+        attempts[number] += 1
+        future = client.submit(screen_range, name, *ranges[number], pure=False)
+        numbers[future] = number
+        finished.add(future)
+
+    while waiting and len(numbers) < 2 * threads:
+        give_out(waiting.popleft())
+    for future in finished:
+        number = numbers.pop(future)
+        if future.status != "finished":
+            error = future.exception()
+            if isinstance(error, OSError | MemoryError) or attempts[number] >= ATTEMPTS:
+                raise JobError(f"chunk {number} failed {attempts[number]} time(s): {type(error).__name__}: {error}")
+            waiting.append(number)
+        else:
+            part = future.result()
+            start, stop = ranges[number]
+            yield ChunkResult(
+                number, start, stop, part.screened, part.predict_seconds, part.hull_seconds, part.candidates
+            )
+        if waiting:
+            give_out(waiting.popleft())
+
+
+def merge(chunks: Iterable[ChunkResult]) -> pa.Table:
+    """Candidates of all chunks by rising hull distance, ties by id, whatever the order they were finished in."""
+    tables = [
+        c.candidates if isinstance(c.candidates, pa.Table) else pa.Table.from_batches([c.candidates]) for c in chunks
+    ]
+    table = pa.concat_tables(t.replace_schema_metadata(None) for t in tables).combine_chunks()
+    distance, ids = table["hull_distance_ev_atom"].to_numpy(), table["id"].to_numpy()
+    order = np.lexsort((ids, distance))
+    return table.take(pa.array(order)).cast(schema.CANDIDATES).combine_chunks()
+
+
+def _summary(
+    space: CompositionSpace,
+    chunks: dict[int, ChunkResult],
+    candidates: pa.Table,
+    checksum: str,
+    scanned_now: int,
+    seconds: float,
+) -> dict[str, Any]:
+    arity = candidates["n_elements"].to_numpy()
+    systems = candidates["chemical_system"].to_numpy(zero_copy_only=False)
+    screened = sum(c.screened for c in chunks.values())
+    predict = sum(c.predict_seconds for c in chunks.values())
+    hull = sum(c.hull_seconds for c in chunks.values())
+    return {
+        "compositions": len(space),
+        "screened": screened,
+        "candidates": len(candidates),
+        "by_arity": {
+            str(b.arity): {
+                "compositions": b.stop - b.start,
+                "systems": b.systems,
+                "candidates": int((arity == b.arity).sum()),
+                "systems_with_candidate": len(set(systems[arity == b.arity])),
+            }
+            for b in space.blocks
+        },
+        "throughput": {
+            "last_session_compositions": scanned_now,
+            "last_session_seconds": round(seconds, 3),
+            "predict_per_second_per_thread": round(screened / predict) if predict else None,
+            "hull_per_second_per_thread": round(screened / hull) if hull else None,
+        },
+        "candidates_sha256": checksum,
+    }
+
+
+def _workers(workers: int | None) -> int:
+    if workers is None:
+        return len(os.sched_getaffinity(0))
+    if not 1 <= workers <= 1024:
+        raise InputError(f"workers must be a number from 1 to 1024, not {workers}")
+    return workers
+
+
+def _versions() -> dict[str, str]:
+    packages = ("matscreen", "numpy", "numba", "torch", "pyarrow", "dask", "distributed")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}

@@ -1,0 +1,96 @@
+"""Every table in the project, with units in the field metadata."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from matscreen.models.errors import InputError
+
+
+def _field(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
+    metadata = {"description": description} | ({"unit": unit} if unit else {})
+    return pa.field(name, kind, nullable=False, metadata=metadata)
+
+
+def compositions(width: int) -> pa.Schema:
+    """A chunk of composition space; `width` is the largest number of elements in it."""
+    place = pa.list_(pa.field("item", pa.uint8(), nullable=False), width)
+    return pa.schema(
+        [
+            _field("id", pa.int64(), "number of the composition in its space"),
+            _field("elements", place, "atomic numbers, rising; 0 in empty places"),
+            _field("amounts", place, "atoms of each element; 0 in empty places", "atoms per formula unit"),
+        ]
+    )
+
+
+PHASES = pa.schema(
+    [
+        _field("formula", pa.string(), "reduced, elements by rising electronegativity"),
+        _field("elements", pa.list_(pa.uint8()), "atomic numbers, rising"),
+        _field("fractions", pa.list_(pa.float64()), "fraction of atoms of each element"),
+        _field("formation_energy_ev_atom", pa.float64(), "relative to the elements", "eV/atom"),
+        _field("source_id", pa.string(), "identifier in the source, or its row"),
+    ]
+)
+
+_DECOMPOSITION = pa.list_(
+    pa.struct(
+        [
+            _field("formula", pa.string(), "of the phase"),
+            _field("fraction", pa.float64(), "fraction of all atoms that the phase takes", "1"),
+        ]
+    )
+)
+
+CANDIDATES = pa.schema(
+    [
+        _field("id", pa.int64(), "number of the composition in the run's space"),
+        _field("formula", pa.string(), "reduced, elements by rising electronegativity"),
+        _field("chemical_system", pa.string(), "symbols in alphabetical order, joined by hyphens"),
+        _field("elements", pa.list_(pa.string()), "symbols, by rising atomic number"),
+        _field("amounts", pa.list_(pa.uint8()), "atoms of each element", "atoms per formula unit"),
+        _field("n_elements", pa.uint8(), "number of elements"),
+        _field("formation_energy_ev_atom", pa.float32(), "predicted by the model, in float32", "eV/atom"),
+        _field("hull_energy_ev_atom", pa.float64(), "lower convex hull of the reference phases", "eV/atom"),
+        _field("hull_distance_ev_atom", pa.float64(), "formation energy − hull energy; negative below", "eV/atom"),
+        _field("decomposition", _DECOMPOSITION, "reference phases on the hull at this composition"),
+    ]
+)
+
+
+def composition_batch(ids: np.ndarray, elements: np.ndarray, amounts: np.ndarray) -> pa.RecordBatch:
+    """Chunk from ids (N,) int64 and elements, amounts (N, K) uint8, without a copy."""
+    width = elements.shape[1]
+    schema = compositions(width)
+
+    def places(values: np.ndarray, field: str) -> pa.Array:
+        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+        return pa.FixedSizeListArray.from_arrays(flat, type=schema.field(field).type)
+
+    columns = [pa.array(ids), places(elements, "elements"), places(amounts, "amounts")]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def composition_arrays(chunk: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids (N,) int64, elements and amounts (N, K) uint8 of a chunk, without a copy. InputError if it is none."""
+    try:
+        width = chunk.schema.field("elements").type.list_size
+        valid = chunk.schema.equals(compositions(width))
+    except (KeyError, AttributeError):
+        valid = False
+    if not valid:
+        raise InputError(f"not a chunk of compositions: its columns are {', '.join(chunk.schema.names) or 'none'}")
+
+    def places(column: str) -> np.ndarray:
+        flat: np.ndarray = chunk.column(column).flatten().to_numpy()
+        return flat.reshape(-1, width)
+
+    return chunk.column("id").to_numpy(), places("elements"), places("amounts")
+
+
+def candidate_batch(columns: Iterable[object]) -> pa.RecordBatch:
+    """Candidates from their columns, in the schema's order."""
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, CANDIDATES, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=CANDIDATES)

@@ -1,0 +1,109 @@
+"""Screen one chunk: compositions in, those that lie below the hull out. No cluster, no files."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from matscreen.engine import schema
+from matscreen.engine.oxidation import is_charge_neutral
+from matscreen.engine.reference import PhaseTable
+from matscreen.kernels import hull
+from matscreen.models import Model
+from matscreen.models.elements import SYMBOLS
+from matscreen.models.errors import InputError
+from matscreen.models.formula import format_formula
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What one chunk gave.
+
+    Attributes
+    ----------
+    candidates : `schema.CANDIDATES`, by rising id
+    screened : compositions whose energy was predicted (fewer than the chunk's with a filter)
+    predict_seconds, hull_seconds : time of each stage; the two overlap
+    """
+
+    candidates: pa.RecordBatch
+    screened: int
+    predict_seconds: float
+    hull_seconds: float
+
+
+def screen(
+    chunk: pa.RecordBatch,
+    model: Model,
+    phases: PhaseTable,
+    threshold: float = 0.2,
+    charge_neutral: bool = False,
+) -> pa.RecordBatch:
+    """Compositions of a chunk whose predicted formation energy is more than `threshold` below the hull.
+
+    The rule is that of Jha 2020, 3.3.9. Give chunks of whole chemical systems (`space.chunks`) for the best speed.
+
+    Parameters
+    ----------
+    chunk : compositions, from `space.chunk` or `space.chunks`
+    threshold : eV/atom; negative values keep compositions above the hull too
+    charge_neutral : look only at compositions that common oxidation states can balance
+
+    Returns
+    -------
+    RecordBatch of `schema.CANDIDATES`, by rising id
+    """
+    return screen_chunk(chunk, model, phases, threshold, charge_neutral).candidates
+
+
+def screen_chunk(
+    chunk: pa.RecordBatch, model: Model, phases: PhaseTable, threshold: float, charge_neutral: bool
+) -> Screened:
+    """`screen`, with what it took."""
+    if not np.isfinite(threshold):
+        raise InputError(f"threshold must be a finite number of eV/atom, not {threshold}")
+    ids, elements, amounts = schema.composition_arrays(chunk)
+    if charge_neutral:
+        neutral = is_charge_neutral(elements, amounts)
+        ids, elements, amounts = ids[neutral], elements[neutral], amounts[neutral]
+
+    def hull_energies() -> tuple[np.ndarray, float]:
+        started = time.perf_counter()
+        return hull.hull_energies(elements, amounts, phases.index), time.perf_counter() - started
+
+    with ThreadPoolExecutor(1) as side:  # the hull does not need the prediction: both kernels run at once
+        hull_stage = side.submit(hull_energies)
+        started = time.perf_counter()
+        predicted = model.energies(elements, amounts)
+        predict_seconds = time.perf_counter() - started
+        hull_energy, hull_seconds = hull_stage.result()
+
+    keep = predicted - hull_energy < -threshold
+    candidates = _candidates(ids[keep], elements[keep], amounts[keep], predicted[keep], phases)
+    return Screened(candidates, len(ids), predict_seconds, hull_seconds)
+
+
+def _candidates(
+    ids: np.ndarray, elements: np.ndarray, amounts: np.ndarray, energies: np.ndarray, phases: PhaseTable
+) -> pa.RecordBatch:
+    # Each survivor's hull is found again by itself: its digits do not depend on what else was in the chunk.
+    hull_energy, decompositions = phases.decompositions(elements, amounts)
+    present = [[z for z in row if z] for row in elements.tolist()]
+    atoms = [row[: len(own)] for row, own in zip(amounts.tolist(), present, strict=True)]
+    symbols = [[SYMBOLS[z] for z in own] for own in present]
+    return schema.candidate_batch(
+        [
+            ids,
+            [format_formula(own, row) for own, row in zip(present, atoms, strict=True)],
+            ["-".join(sorted(own)) for own in symbols],
+            symbols,
+            atoms,
+            [len(own) for own in symbols],
+            energies,
+            hull_energy,
+            energies - hull_energy,
+            decompositions,
+        ]
+    )

@@ -1,0 +1,92 @@
+"""Check a finished run from scratch: its files, and a sample of its rows by the reference kernels."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from matscreen.engine import rundir, schema
+from matscreen.engine.oxidation import is_charge_neutral
+from matscreen.engine.scan import merge, reopen
+from matscreen.kernels import hull
+from matscreen.models.errors import JobError
+
+ENERGY_TOLERANCE = 1e-4
+"""eV/atom between the float32 forward pass and the float64 reference; rounding gives some 1e-6."""
+
+HULL_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was checked, and the largest differences seen (eV/atom)."""
+
+    chunks: int
+    candidates: int
+    sampled: int
+    energy_error: float
+    hull_error: float
+
+
+def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], None] = lambda _: None) -> Verified:
+    """Check the run at `path`.
+
+    Checksums of every file; that the candidates are those of the chunks; that `sample` candidates and `sample` other
+    compositions of the space, computed again with the float64 references, are what and where the run says.
+
+    Raises
+    ------
+    JobError
+        At the first thing that is not as it should be.
+    InputError
+        No finished run at `path`, or its model or reference is gone.
+    """
+    config = rundir.read_config(path)
+    candidates, summary = rundir.read_candidates(path), rundir.read_summary(path)
+    job = reopen(config)
+    with rundir.locked(path):
+        if rundir.file_checksum(path / "candidates.parquet") != summary["candidates_sha256"]:
+            raise JobError(f"{path / 'candidates.parquet'} is not the file that the run wrote")
+        ranges = list(job.space.ranges(config.chunk_size))
+        chunks = [rundir.read_chunk(file, config.fingerprint) for file in sorted((path / "chunks").glob("*.parquet"))]
+        found = {c.number: (c.start, c.stop) for c in chunks if c}
+        if None in chunks or found != dict(enumerate(ranges)):
+            raise JobError(f"chunk files are damaged or missing; `matscreen resume {path}` mends the run")
+    if not merge(c for c in chunks if c).equals(candidates):
+        raise JobError(f"{path / 'candidates.parquet'} does not hold the candidates of the chunks")
+    say("files are whole; computing a sample again")
+
+    generator = np.random.default_rng(seed)
+    kept = candidates["id"].to_numpy()
+    chosen = np.union1d(
+        generator.choice(kept, min(sample, len(kept)), replace=False),
+        generator.integers(0, len(job.space), sample if sample else 0),
+    )
+    rows = [schema.composition_arrays(job.space.chunk(i, i + 1)) for i in chosen.tolist()]
+    if not rows:
+        return Verified(len(chunks), len(candidates), 0, 0.0, 0.0)
+    ids, elements, amounts = (np.concatenate(part) for part in zip(*rows, strict=True))
+    energy = job.model.energies(elements, amounts, backend="reference").astype(np.float64)
+    at_hull = hull.hull_energies(elements, amounts, job.phases.index, backend="reference")
+    distance = energy - at_hull
+    allowed = is_charge_neutral(elements, amounts) if config.charge_neutral else np.ones(len(ids), bool)
+
+    is_kept = np.isin(ids, kept)
+    wrong = np.where(
+        is_kept, distance > -config.threshold + ENERGY_TOLERANCE, distance < -config.threshold - ENERGY_TOLERANCE
+    )
+    wrong = np.where(allowed, wrong, is_kept)
+    for row in np.flatnonzero(wrong):
+        what = "is a candidate" if is_kept[row] else "is not a candidate"
+        raise JobError(f"{job.space[int(ids[row])]} {what}, but lies {distance[row]:.4f} eV/atom from the hull")
+
+    place = {number: row for row, number in enumerate(kept.tolist())}
+    at = [place[i] for i in ids[is_kept].tolist()]
+    energy_error = np.abs(candidates["formation_energy_ev_atom"].to_numpy()[at] - energy[is_kept]).max(initial=0)
+    hull_error = np.abs(candidates["hull_energy_ev_atom"].to_numpy()[at] - at_hull[is_kept]).max(initial=0)
+    if energy_error > ENERGY_TOLERANCE or hull_error > HULL_TOLERANCE:
+        raise JobError(
+            f"energies differ by {energy_error:.2e} and hull energies by {hull_error:.2e} eV/atom from the sample"
+        )
+    return Verified(len(chunks), len(candidates), len(ids), float(energy_error), float(hull_error))

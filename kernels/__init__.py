@@ -1,0 +1,4 @@
+"""The compiled inner loops: one folder a kernel, each with a NumPy reference, a CPU and (where it pays) a GPU version.
+
+Kernels take and return arrays. They know nothing of files, clusters or chemistry: an element is a label.
+"""

@@ -1,0 +1,41 @@
+"""Forward pass of a dense ReLU network whose input is a handful of fractions among many elements (ElemNet).
+
+A composition has at most a few elements, so the first layer is not a product with a mostly empty row but the sum of the
+few rows of the weight matrix that its elements pick out.
+"""
+
+import numpy as np
+
+from matscreen.kernels.backend import Backend, resolve
+from matscreen.kernels.mlp import cpu, reference
+from matscreen.kernels.mlp.layers import Layers, pack
+
+__all__ = ["Layers", "forward", "pack"]
+
+
+def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: Backend = "auto") -> np.ndarray:
+    """Output of the network for each composition.
+
+    Parameters
+    ----------
+    places : (N, K) integer: which input each element of the composition is, 0 … inputs − 1; any where the fraction is 0
+    fractions : (N, K) float: fraction of atoms of each, 0 in empty places
+    layers : from `pack`; ReLU follows every layer but the last, which has one output
+
+    Returns
+    -------
+    (N,) float32 (float64 from the reference). On the CPU a composition's result does not depend on the others given.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, or a place that is no input of the network.
+    """
+    if places.ndim != 2 or places.shape != fractions.shape:
+        raise ValueError(f"places and fractions must both be (N, K), not {places.shape} and {fractions.shape}")
+    inputs = layers.weights[0].shape[0]
+    if places.size and not (places.min() >= 0 and places.max() < inputs):
+        raise ValueError(f"places must lie in 0 … {inputs - 1}")
+    if resolve(backend, "mlp") == "reference":
+        return reference.forward(places, fractions, layers)
+    return cpu.forward(places, fractions, layers)

@@ -1,0 +1,111 @@
+"""The reference: reading it, its errors, and hulls of it."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from matscreen.engine import PhaseTable
+from matscreen.engine.reference import SOURCES, sources
+from matscreen.models.errors import InputError, JobError
+
+
+def test_embedded_default(phases: PhaseTable) -> None:
+    assert len(phases) == 15_436
+    content = sources.cached_path("oqmd-legacy").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == SOURCES["oqmd-legacy"].sha256
+    assert phases.decomposition("LiFePO4") == {"LiFePO4": pytest.approx(1)}
+    assert phases.hull_energy(["Fe2O3", "Fe", "Fe4O6"]).tolist() == pytest.approx([-1.648144, 0, -1.648144])
+
+
+def test_a_damaged_cache_is_fetched_again_and_a_wrong_file_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phases: PhaseTable
+) -> None:
+    good = sources.cached_path("oqmd-legacy").read_bytes()
+    cached = tmp_path / "cache.dat"
+    monkeypatch.setattr(sources, "cached_path", lambda _: cached)
+    cached.write_bytes(good[:-100])
+    monkeypatch.setattr(sources, "_download", lambda _: good)
+    said: list[str] = []
+    assert sources.fetch("oqmd-legacy", said.append) == good
+    assert "damaged" in said[0]
+    assert cached.read_bytes() == good
+    cached.unlink()
+    monkeypatch.setattr(sources, "_download", lambda _: good + b" ")
+    with pytest.raises(JobError, match="not used"):
+        sources.fetch("oqmd-legacy")
+    assert not cached.exists()
+
+
+def test_pip_failing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    with pytest.raises(JobError, match=r"could not download qmpy==1.4.0: .*--reference FILE") as caught:
+        sources._download(SOURCES["oqmd-legacy"])
+    assert "\n" not in str(caught.value)
+
+
+def test_files(tmp_path: Path) -> None:
+    table = pa.table({"comp": ["Li2O", "Li4O2", "Fe", "Ag0.66Sc0.33"], "e": [-2.0, -1.9, 0.1, -0.3]})
+    pq.write_table(table, tmp_path / "p.parquet")
+    pa.csv.write_csv(table, tmp_path / "p.csv")
+    for name in ("p.parquet", "p.csv"):
+        phases = PhaseTable.read(tmp_path / name, formula="comp", energy="e")
+        assert phases.hull_energy(["LiO", "Ag2Sc", "Fe"]).tolist() == pytest.approx([-1.5, -0.3, 0])
+        assert PhaseTable.reopen(phases.origin).checksum == phases.checksum
+        shown = phases.system("Li-O").to_pylist()
+        assert [(r["formula"], round(r["hull_distance_ev_atom"], 6)) for r in shown] == [("Li2O", 0), ("Li2O", 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ("Fe2O3,-1\nFeQ,-1", "row 2: .*unknown element"),
+        ("Fe2O3,-1\nFeO,nan", "row 2 .FeO.*not a finite number"),
+        ("Fe2O3,-1\nFeO,inf", "row 2 .FeO.*not a finite number"),
+        ("Fe2O3,-1\n,2", "row 2: empty formula"),
+        ("Fe2O3,-1\nFe,-8.3", "row 2 .Fe.*total energies"),
+        ("Fe2O3,abc", "something else than numbers"),
+        ("HLiBeBCNOFNaMgAlSiPSClKCa,-1", "row 1 .*more than 16 elements"),
+    ],
+)
+def test_bad_rows(tmp_path: Path, rows: str, complaint: str) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("formula,formation_energy_ev_atom\n" + rows + "\n")
+    with pytest.raises(InputError, match=complaint) as caught:
+        PhaseTable.read(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["nowhere.csv", "oqmd"])
+def test_missing_sources(name: str) -> None:
+    with pytest.raises(InputError, match="no such file|no reference"):
+        PhaseTable.read(name) if "." in name else PhaseTable.load(name)
+
+
+def test_garbage_files(tmp_path: Path) -> None:
+    for name in ("p.parquet", "p.csv"):
+        (tmp_path / name).write_bytes(np.random.default_rng(0).bytes(1000))
+        with pytest.raises(InputError):
+            PhaseTable.read(tmp_path / name)
+
+
+def test_pymatgen_entries() -> None:
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+    from pymatgen.core import Composition
+    from pymatgen.entries.computed_entries import ComputedEntry
+
+    energies = {"Li2": -3.8, "Li": -1.7, "O2": -9.8, "Fe": -8.3, "Li2O": -14.3, "Fe2O3": -33.0, "LiFeO2": -26.0}
+    entries = [PDEntry(Composition(f), e) for f, e in energies.items()]
+    phases = PhaseTable.from_entries([ComputedEntry(e.composition, e.energy) for e in entries])
+    diagram = PhaseDiagram(entries)
+    for entry in entries:
+        formula = entry.composition.reduced_formula
+        expected = diagram.get_form_energy_per_atom(entry) - diagram.get_e_above_hull(entry)
+        assert phases.hull_energy([formula])[0] == pytest.approx(expected, abs=1e-9)
+    with pytest.raises(InputError, match="no entry for the element O"):
+        PhaseTable.from_entries(entries[:1] + entries[4:])

@@ -1,0 +1,327 @@
+"""Scans that are killed, starved, tampered with or spread over workers end with the same bytes."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from matscreen.engine import CompositionSpace, PhaseTable, resume, rundir, scan, schema, screen
+from matscreen.engine.scan import Progress
+from matscreen.engine.verify import verify
+from matscreen.models import Model, files
+from matscreen.models.errors import InputError, JobError
+
+ELEMENTS = "Li-Mg-Al-Ti-Fe-Ni-O-S"
+CHUNK = 500
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, model: Model, phases: PhaseTable) -> Path:
+    """An uninterrupted run, by one worker, in one chunk."""
+    path = tmp_path_factory.mktemp("scan") / "whole"
+    scan(CompositionSpace(ELEMENTS), model, phases, path, threshold=0.05, chunk_size=CHUNK, workers=1)
+    return path
+
+
+def candidates_of(path: Path) -> bytes:
+    return (path / "candidates.parquet").read_bytes()
+
+
+def test_candidates_are_those_that_a_plain_loop_finds(whole: Path, model: Model, phases: PhaseTable) -> None:
+    space = CompositionSpace(ELEMENTS)
+    formulas = [space[i] for i in range(len(space))]
+    distance = model.predict(formulas).astype(np.float64) - phases.hull_energy(formulas)
+    kept = np.flatnonzero(distance < -0.05)
+    table = rundir.read_candidates(whole)
+    assert 0 < len(kept) < len(space)
+    assert sorted(table["id"].to_pylist()) == kept.tolist()
+    order = np.lexsort((kept, distance[kept]))
+    np.testing.assert_allclose(table["hull_distance_ev_atom"].to_numpy(), distance[kept][order], atol=1e-9)
+    assert table.schema.equals(schema.CANDIDATES)
+    for row in table.slice(0, 50).to_pylist():
+        assert row["formula"] == formulas[row["id"]]
+        assert row["chemical_system"] == "-".join(sorted(row["elements"]))
+        assert row["n_elements"] == len(row["elements"]) == len(row["amounts"])
+        assert sum(part["fraction"] for part in row["decomposition"]) == pytest.approx(1)
+        assert {p["formula"]: p["fraction"] for p in row["decomposition"]} == phases.decomposition(row["formula"])
+    distances = table["hull_distance_ev_atom"].to_numpy()
+    assert (np.diff(distances) >= 0).all()
+    summary = rundir.read_summary(whole)
+    assert summary["candidates"] == len(table)
+    assert summary["by_arity"]["3"]["compositions"] == 56 * 109
+    systems = set(table.filter(pq.filters_to_expression([("n_elements", "==", 3)]))["chemical_system"].to_pylist())
+    assert summary["by_arity"]["3"]["systems_with_candidate"] == len(systems)
+
+
+def test_screen_is_what_scan_does(whole: Path, model: Model, phases: PhaseTable) -> None:
+    space = CompositionSpace(ELEMENTS)
+    found = screen(space.chunk(0, len(space)), model, phases, threshold=0.05)
+    table = rundir.read_candidates(whole).sort_by("id")
+    assert found.to_pylist() == table.to_pylist()
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_bytes_do_not_depend_on_the_number_of_workers(
+    whole: Path, tmp_path: Path, model: Model, phases: PhaseTable, workers: int
+) -> None:
+    states: list[Progress] = []
+    scan(CompositionSpace(ELEMENTS), model, phases, tmp_path / "run", 0.05, False, CHUNK, workers, None, states.append)
+    assert candidates_of(tmp_path / "run") == candidates_of(whole)
+    assert [s.done for s in states] == sorted(s.done for s in states)
+    assert states[-1].done == states[-1].total == len(CompositionSpace(ELEMENTS))
+
+
+def start_scan(path: Path, *more: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from matscreen.engine.cli import main; main()", "scan", ELEMENTS]
+    options = ["--threshold", "0.05", "--chunk-size", str(CHUNK), "--out", str(path), "--workers", "2", *more]
+    return subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def wait_for_chunks(path: Path, process: subprocess.Popen[bytes], count: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(list(path.glob("chunks/*.parquet"))) < count:
+        assert time.monotonic() < deadline, "no chunks came"
+        if process.poll() is not None:
+            return
+        time.sleep(0.002)
+
+
+def test_killed_at_any_moment_and_resumed(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    process = start_scan(path)
+    wait_for_chunks(path, process, 3)
+    for count in (5, 9):
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert not (path / "candidates.parquet").exists()
+        with pytest.raises(InputError, match="has not ended"):
+            rundir.read_candidates(path)
+        command = [sys.executable, "-c", "from matscreen.engine.cli import main; main()", "resume", str(path)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for_chunks(path, process, count)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(list(path.glob("chunks/*.parquet")))
+    states: list[Progress] = []
+    resume(path, report=states.append)
+    assert states[0].resumed > 0
+    assert done >= 9
+    assert candidates_of(path) == candidates_of(whole)
+    assert not list(path.rglob("*.tmp"))
+
+
+def test_interrupted_from_the_keyboard(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    process = start_scan(path)
+    wait_for_chunks(path, process, 1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"interrupted" in stderr
+    assert b"Traceback" not in stderr
+    resume(path)
+    assert candidates_of(path) == candidates_of(whole)
+
+
+def test_a_worker_of_a_cluster_killed(whole: Path, tmp_path: Path, model: Model, phases: PhaseTable) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        pids = [worker.pid for worker in cluster.workers.values()]
+        killed = []
+
+        def kill_one(progress: Progress) -> None:
+            if progress.done and not killed:
+                killed.append(pids[0])
+                os.kill(pids[0], signal.SIGKILL)
+
+        address = cluster.scheduler_address
+        space = CompositionSpace(ELEMENTS)
+        scan(space, model, phases, tmp_path / "run", 0.05, False, CHUNK, None, address, kill_one)
+    assert killed
+    assert candidates_of(tmp_path / "run") == candidates_of(whole)
+
+
+def test_no_scheduler(tmp_path: Path, model: Model, phases: PhaseTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matscreen.engine.cluster.CONNECT_SECONDS", 1)
+    with pytest.raises(InputError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+        scan(CompositionSpace("Li-O"), model, phases, tmp_path / "run", scheduler="tcp://127.0.0.1:9")
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 0x40
+    file.write_bytes(content)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-7])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def swap_with_next(file: Path) -> None:
+    other = sorted(file.parent.glob("*.parquet"))[5]
+    content = file.read_bytes()
+    file.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+
+
+def renumber(file: Path) -> None:
+    file.rename(file.parent / f"000099-{file.stem.partition('-')[2]}.parquet")
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, truncate, empty, swap_with_next, renumber, Path.unlink])
+def test_damaged_chunks_are_found_and_done_again(whole: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(whole, path)
+    damage(sorted((path / "chunks").glob("*.parquet"))[2])
+    with pytest.raises(JobError, match="damaged or missing"):
+        verify(path, sample=0)
+    notices: list[str] = []
+    resume(path, notice=notices.append)
+    assert candidates_of(path) == candidates_of(whole)
+    assert bool(notices) == (damage is not Path.unlink)
+    assert verify(path, sample=3).sampled > 0
+
+
+def test_a_chunk_of_another_run_is_not_taken(whole: Path, tmp_path: Path, model: Model, phases: PhaseTable) -> None:
+    other, path = tmp_path / "other", tmp_path / "run"
+    scan(CompositionSpace(ELEMENTS), model, phases, other, threshold=0.3, chunk_size=CHUNK)
+    shutil.copytree(whole, path)
+    shutil.rmtree(path / "chunks")
+    shutil.copytree(other / "chunks", path / "chunks")
+    notices: list[str] = []
+    resume(path, notice=notices.append)
+    assert candidates_of(path) == candidates_of(whole)
+    assert "of another run" in notices[0]
+
+
+def test_damaged_candidates_are_said_and_made_again(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(whole, path)
+    truncate(path / "candidates.parquet")
+    with pytest.raises(JobError, match="is damaged"):
+        rundir.read_candidates(path)
+    resume(path)
+    assert candidates_of(path) == candidates_of(whole)
+
+
+def test_verify_sees_rows_that_were_changed(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(whole, path)
+    config = rundir.read_config(path)
+    table = rundir.read_candidates(path)
+    checksum = rundir.write_candidates(path, config.fingerprint, table.slice(1))
+    summary = rundir.read_summary(path)
+    with pytest.raises(JobError, match="not the file that the run wrote"):
+        verify(path)
+    (path / "summary.json").write_text(json.dumps(summary | {"candidates_sha256": checksum}))
+    with pytest.raises(JobError, match="does not hold the candidates"):
+        verify(path)
+    report = verify(whole, sample=20)
+    assert report.sampled > 30
+    assert report.energy_error < 1e-5
+    assert report.hull_error < 1e-10
+
+
+def test_full_disk(whole: Path, tmp_path: Path, model: Model, phases: PhaseTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run"
+    real, calls = os.fsync, []
+
+    def full(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) > 16:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        with pytest.raises(JobError, match="No space left on device.*matscreen resume"):
+            scan(CompositionSpace(ELEMENTS), model, phases, path, 0.05, chunk_size=CHUNK)
+    assert list(path.glob("chunks/*.parquet"))
+    assert not list(path.rglob("*.tmp"))
+    resume(path)
+    assert candidates_of(path) == candidates_of(whole)
+
+
+def test_two_processes_on_one_run(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(whole, path)
+    with rundir.locked(path), pytest.raises(InputError, match="by another process"):
+        resume(path)
+    resume(path)
+
+
+def test_resume_refuses_what_has_changed(tmp_path: Path, model: Model) -> None:
+    reference = tmp_path / "phases.csv"
+    reference.write_text("formula,formation_energy_ev_atom\nLi2O,-2\n")
+    path = tmp_path / "run"
+    scan(CompositionSpace("Li-O"), model, PhaseTable.read(reference), path)
+    resume(path)
+    reference.write_text("formula,formation_energy_ev_atom\nLi2O,-2.1\n")
+    with pytest.raises(InputError, match="has changed since the run was started"):
+        resume(path)
+    document = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps(document | {"threshold": 0.1}))
+    with pytest.raises(InputError, match="was altered"):
+        resume(path)
+    with pytest.raises(InputError, match="is no run directory"):
+        resume(tmp_path)
+
+
+def test_bad_requests_write_nothing(tmp_path: Path, model: Model, phases: PhaseTable) -> None:
+    space = CompositionSpace("Li-O")
+    for arguments, complaint in (
+        ({"threshold": float("nan")}, "finite"),
+        ({"chunk_size": 0}, "chunk size"),
+        ({"workers": 0}, "workers"),
+    ):
+        with pytest.raises(InputError, match=complaint):
+            scan(space, model, phases, tmp_path / "run", **arguments)  # type: ignore[arg-type]
+        assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="does not know He"):
+        scan(CompositionSpace("He-O"), model, phases, tmp_path / "run")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="already there|cannot make"):
+        scan(space, model, phases, tmp_path / "file")
+    with pytest.raises(InputError, match="cannot make the run directory"):
+        scan(space, model, phases, tmp_path / "file" / "run")
+    scan(space, model, phases, tmp_path / "run")
+    with pytest.raises(InputError, match="matscreen resume"):
+        scan(space, model, phases, tmp_path / "run")
+
+
+def test_charge_neutral(model: Model, phases: PhaseTable, tmp_path: Path) -> None:
+    from matscreen.engine.oxidation import is_charge_neutral
+
+    space = CompositionSpace("Li-Fe-Ni-O")
+    every = screen(space[:], model, phases, threshold=-1.0)
+    neutral = screen(space[:], model, phases, threshold=-1.0, charge_neutral=True)
+    ids, elements, amounts = schema.composition_arrays(space[:])
+    allowed = set(ids[is_charge_neutral(elements, amounts)].tolist())
+    assert [r for r in every.to_pylist() if r["id"] in allowed] == neutral.to_pylist()
+    assert 0 < len(neutral) < len(every)
+    run = scan(space, model, phases, tmp_path / "run", threshold=-1.0, charge_neutral=True)
+    assert run.summary["screened"] == len(allowed)
+    assert verify(tmp_path / "run", sample=20).sampled
+
+
+def test_a_chunk_must_be_one(model: Model, phases: PhaseTable) -> None:
+    found = screen(CompositionSpace("Li-O")[:], model, phases, threshold=-5)
+    with pytest.raises(InputError, match="not a chunk of compositions"):
+        screen(found, model, phases)
+    with pytest.raises(InputError, match="threshold"):
+        screen(CompositionSpace("Li-O")[:], model, phases, threshold=float("inf"))

@@ -1,0 +1,210 @@
+"""Hull energies against their definition, HiGHS and pymatgen, on random and on adversarial phases.
+
+Tolerances: a hull energy is a handful of products of fractions and energies of a few eV, after k × k inverses whose
+condition is some 10³ at worst: 1e-9 eV/atom leaves three digits of margin over what was seen (1e-14).
+"""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from conftest import published
+from matscreen.engine import PhaseTable
+from matscreen.kernels.enumeration import ratio_table
+from matscreen.kernels.hull import build_index, decompositions, hull_energies, hull_energy
+from matscreen.models.elements import SYMBOLS
+
+TOLERANCE = 1e-9
+
+
+def highs(fractions: np.ndarray, phases: np.ndarray, energies: np.ndarray) -> np.ndarray:
+    k = fractions.shape[1]
+    columns = np.concatenate([np.eye(k), phases.reshape(-1, k)]).T
+    costs = np.concatenate([np.zeros(k), energies])
+    options = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    return np.array(
+        [linprog(costs, A_eq=columns, b_eq=x, bounds=(0, None), method="highs", options=options).fun for x in fractions]
+    )
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 6])
+def test_random_phases_against_highs(k: int, rng: np.random.Generator) -> None:
+    for spread in (0.2, 1.0, 5.0):
+        for _ in range(8):
+            phases = rng.dirichlet(np.full(k, spread), rng.integers(0, 40)).reshape(-1, k)
+            energies = rng.normal(size=len(phases))
+            fractions = rng.dirichlet(np.ones(k), 15)
+            expected = highs(fractions, phases, energies)
+            np.testing.assert_allclose(hull_energy(fractions, phases, energies), expected, atol=2e-8)  # HiGHS' own
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_degenerate_phases_against_the_definition(data: st.DataObject) -> None:
+    """Few distinct fractions and energies: duplicates, collinear and coplanar phases, ties, pure-element phases."""
+    k = data.draw(st.integers(2, 4))
+    vectors = st.lists(st.integers(0, 3), min_size=k, max_size=k).filter(any)
+    counts = np.array(data.draw(st.lists(vectors, max_size=10)), float).reshape(-1, k)
+    phases = counts / counts.sum(axis=1, keepdims=True)
+    energies = np.array(data.draw(st.lists(st.integers(-4, 2), min_size=len(phases), max_size=len(phases))), float) / 2
+    points = np.array(data.draw(st.lists(vectors, min_size=1, max_size=6)), float)
+    points /= points.sum(axis=1, keepdims=True)
+    fast = hull_energy(points, phases, energies)
+    np.testing.assert_allclose(fast, hull_energy(points, phases, energies, backend="reference"), atol=TOLERANCE)
+
+
+def test_near_degenerate_phases(rng: np.random.Generator) -> None:
+    """Phases that differ from each other, and from a common plane, by rounding."""
+    for _ in range(30):
+        base = rng.dirichlet(np.ones(4), 8)
+        phases = np.concatenate([base, base + rng.normal(scale=1e-13, size=base.shape)]).clip(0)
+        phases /= phases.sum(axis=1, keepdims=True)
+        plane = rng.normal(size=4) - 2
+        energies = phases @ plane + rng.normal(scale=1e-13, size=16)
+        fractions = rng.dirichlet(np.ones(4), 20)
+        expected = hull_energy(fractions, phases, energies, backend="reference")
+        np.testing.assert_allclose(hull_energy(fractions, phases, energies), expected, atol=TOLERANCE)
+
+
+def random_systems(table: PhaseTable, count: int, rng: np.random.Generator, sizes: tuple[int, ...]) -> list[np.ndarray]:
+    """Random chemical systems that hold at least one compound of the table, as sorted atomic numbers."""
+    known = np.unique(np.concatenate(table.table["elements"].to_pylist()))
+    compounds = [e for e in table.table["elements"].to_pylist() if 1 < len(e) <= min(sizes)]
+    chosen = []
+    for i in range(count):
+        own = compounds[rng.integers(len(compounds))]
+        others = rng.permutation(np.setdiff1d(known, own))[: sizes[i % len(sizes)] - len(own)]
+        chosen.append(np.sort([*own, *others]).astype(np.uint8))
+    return chosen
+
+
+def check_against_pymatgen(table: PhaseTable, systems: list[np.ndarray], rng: np.random.Generator) -> None:
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+    from pymatgen.core import Composition, Element
+
+    by_system: dict[frozenset[int], list[tuple[str, float]]] = {}
+    columns = (table.table[c].to_pylist() for c in ("elements", "formula", "formation_energy_ev_atom"))
+    for elements, formula, energy in zip(*columns, strict=True):
+        if len(elements) > 1:
+            by_system.setdefault(frozenset(elements), []).append((formula, energy))
+    for system in systems:
+        k = len(system)
+        entries = [PDEntry(Composition({Element(SYMBOLS[z]): 1}), 0.0) for z in system]
+        for subset in range(1, 2**k):
+            own = frozenset(int(z) for i, z in enumerate(system) if subset >> i & 1)
+            for formula, energy in by_system.get(own, ()):
+                composition = Composition(formula)
+                entries.append(PDEntry(composition, energy * composition.num_atoms))
+        diagram = PhaseDiagram(entries)
+        ratios = ratio_table(k, 10)
+        amounts = ratios[rng.choice(len(ratios), 4, replace=False)]
+        ours = hull_energies(np.tile(system, (4, 1)), amounts, table.index)
+        for ratio, energy in zip(amounts, ours, strict=True):
+            composition = Composition({Element(SYMBOLS[z]): int(n) for z, n in zip(system, ratio, strict=True)})
+            assert diagram.get_hull_energy_per_atom(composition) == pytest.approx(energy, abs=TOLERANCE), composition
+
+
+def test_embedded_reference_against_pymatgen(phases: PhaseTable, rng: np.random.Generator) -> None:
+    check_against_pymatgen(phases, random_systems(phases, 400, rng, (2, 3, 4, 5)), rng)
+
+
+@pytest.mark.slow
+def test_two_thousand_materials_project_systems_against_pymatgen(rng: np.random.Generator) -> None:
+    table = PhaseTable.read(published("mp_formation_energy.parquet"))
+    check_against_pymatgen(table, random_systems(table, 2000, rng, (2, 3, 4, 4)), rng)
+
+
+def test_whole_systems_against_the_definition(phases: PhaseTable, rng: np.random.Generator) -> None:
+    for system in random_systems(phases, 6, rng, (2, 3, 4)):
+        ratios = ratio_table(len(system), 10)
+        elements = np.tile(system, (len(ratios), 1))
+        expected = hull_energies(elements, ratios, phases.index, backend="reference")
+        np.testing.assert_allclose(hull_energies(elements, ratios, phases.index), expected, atol=TOLERANCE)
+
+
+def test_result_does_not_depend_on_threads_or_on_how_rows_are_grouped(
+    phases: PhaseTable, rng: np.random.Generator
+) -> None:
+    ratios = ratio_table(4, 10)
+    systems = random_systems(phases, 40, rng, (4,))
+    elements = np.repeat(np.array(systems), len(ratios), axis=0)
+    amounts = np.tile(ratios, (len(systems), 1))
+    whole = hull_energies(elements, amounts, phases.index)
+    np.testing.assert_array_equal(whole, hull_energies(elements, amounts, phases.index, threads=3))
+    shuffled = rng.permutation(len(elements))
+    alone = hull_energies(elements[shuffled], amounts[shuffled], phases.index)
+    np.testing.assert_allclose(alone, whole[shuffled], atol=1e-12)
+
+
+def test_systems_of_many_phases_outgrow_the_first_buffers(rng: np.random.Generator) -> None:
+    amounts = rng.integers(1, 60, (3000, 3)).astype(np.uint8)
+    elements = np.tile(np.array([3, 8, 26], np.uint8), (3000, 1))
+    x = amounts / amounts.sum(axis=1, keepdims=True)
+    energies = (x**2).sum(axis=1) - 2.0  # convex: every phase is on the hull
+    index = build_index(elements, amounts, energies)
+    assert len(index.energies) > 256
+    points = np.array([[1, 1, 1], [2, 3, 5], [9, 1, 1]], np.uint8)
+    ours = hull_energies(elements[:3], points, index)
+    expected = highs(points / points.sum(axis=1, keepdims=True), x, energies)
+    np.testing.assert_allclose(ours, expected, atol=1e-7)
+
+
+def test_decomposition_balances_and_has_the_hull_energy(phases: PhaseTable, rng: np.random.Generator) -> None:
+    systems = random_systems(phases, 300, rng, (4,))
+    ratios = ratio_table(4, 10)
+    elements, amounts = np.array(systems), ratios[rng.choice(len(ratios), len(systems))]
+    energies, taken, fractions = decompositions(elements, amounts, phases.index)
+    np.testing.assert_allclose(energies, hull_energies(elements, amounts, phases.index), atol=1e-12)
+    table = phases.table
+    for row in range(len(systems)):
+        total, energy = np.zeros(119), 0.0
+        for phase, fraction in zip(taken[row], fractions[row], strict=True):
+            if fraction == 0:
+                continue
+            if phase < 0:
+                total[-phase] += fraction
+                continue
+            at = int(phases._row[phase])
+            for z, f in zip(table["elements"][at].as_py(), table["fractions"][at].as_py(), strict=True):
+                total[z] += fraction * f
+            energy += fraction * table["formation_energy_ev_atom"][at].as_py()
+        expected = np.zeros(119)
+        expected[elements[row]] = amounts[row] / amounts[row].sum()
+        np.testing.assert_allclose(total, expected, atol=TOLERANCE)
+        assert energy == pytest.approx(energies[row], abs=TOLERANCE)
+
+
+def test_missing_elements_and_empty_tables() -> None:
+    nothing = build_index(np.zeros((0, 2), np.uint8), np.zeros((0, 2)), np.zeros(0))
+    elements = np.array([[3, 26, 0], [1, 2, 118]], np.uint8)
+    amounts = np.array([[1, 2, 0], [1, 1, 1]], np.uint8)
+    np.testing.assert_array_equal(hull_energies(elements, amounts, nothing), [0.0, 0.0])
+    assert hull_energies(elements[:0], amounts[:0], nothing).shape == (0,)
+    energies, taken, fractions = decompositions(elements, amounts, nothing)
+    assert sorted(taken[1].tolist()) == [-118, -2, -1]
+    np.testing.assert_allclose(fractions.sum(axis=1), 1)
+    assert energies.tolist() == [0, 0]
+
+
+def test_phases_above_their_hull_are_dropped_and_change_nothing(rng: np.random.Generator) -> None:
+    elements = np.array([[3, 8], [3, 8], [3, 8], [3, 8]], np.uint8)
+    amounts = np.array([[2, 1], [2, 1], [1, 1], [4, 2]], np.uint8)
+    index = build_index(elements, amounts, np.array([-2.0, -1.0, -0.5, -2.0]))
+    assert index.source.tolist() == [0, 3]
+    assert hull_energies(elements[2:3], amounts[2:3], index)[0] == pytest.approx(-1.5)
+
+
+def test_errors() -> None:
+    x = np.array([[0.5, 0.5]])
+    with pytest.raises(ValueError, match="sum to 1"):
+        hull_energy(x * 2, x, np.array([-1.0]))
+    with pytest.raises(ValueError, match="finite"):
+        hull_energy(x, x, np.array([np.nan]))
+    with pytest.raises(ValueError, match="finite"):
+        hull_energy(x, x, np.array([-1.0, -2.0]))
+    with pytest.raises(ValueError, match="k from 1"):
+        hull_energy(np.full((1, 20), 0.05), np.zeros((0, 20)), np.zeros(0))
+    with pytest.raises(ValueError, match="uint8"):
+        hull_energies(x, x, build_index(np.zeros((0, 2), np.uint8), np.zeros((0, 2)), np.zeros(0)))

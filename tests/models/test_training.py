@@ -1,0 +1,127 @@
+"""Training: the cleaning rules, splits that stay, and a killed run that ends with the same weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from matscreen.models import dataset, training
+from matscreen.models.dataset import DataError
+from matscreen.models.elemnet import elemnet
+from matscreen.models.fit import fit_elemnet
+from matscreen.models.training import PUBLISHED, Progress, Recipe
+
+
+def write(path: Path, formulas: list[str], energies: list[float]) -> Path:
+    pq.write_table(pa.table({"formula": formulas, "formation_energy_ev_atom": energies}), path)
+    return path
+
+
+@pytest.fixture
+def compounds(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """A few hundred binaries whose energy is a smooth function of the fraction."""
+    metals, others = ["Li", "Na", "Mg", "Al", "Ti", "Fe", "Ni", "Zn"], ["O", "S", "F", "Cl", "N", "P"]
+    formulas, energies = [], []
+    for i, m in enumerate(metals):
+        for j, x in enumerate(others):
+            for a, b in ((1, 1), (1, 2), (2, 1), (2, 3), (3, 2), (1, 3)):
+                formulas.append(f"{m}{a}{x}{b}")
+                energies.append(-(1 + 0.2 * i + 0.3 * j) * 4 * a * b / (a + b) ** 2)
+    return write(tmp_path / "compounds.parquet", formulas, energies)
+
+
+def test_cleaning_rules(tmp_path: Path) -> None:
+    formulas = ["Fe", "Fe2O3", "Fe4O6", "NaCl", *(f"Li{i}O{j}" for i in range(1, 8) for j in range(1, 8)), "MgO"]
+    energies = [0.0, -1.0, -1.5, -2.0, *[-1.0 - 0.001 * i for i in range(49)], 500.0]
+    data, counts = dataset.load_clean(write(tmp_path / "t.parquet", formulas, energies))
+    assert counts["single_elements"] == 1
+    assert counts["beyond_five_sigma"] == 1
+    assert "MgO" not in data.formulas
+    assert data.energies[data.formulas.index("Fe4O6")] == np.float32(-1.5)
+    assert "Fe2O3" not in data.formulas  # the same composition, higher in energy
+    assert len(np.unique(data.fractions, axis=0)) == len(data) == counts["kept"]
+    np.testing.assert_allclose(data.fractions.sum(axis=1), 1, atol=1e-6)
+
+
+def test_a_compound_keeps_its_part_when_the_table_grows(compounds: Path) -> None:
+    data, _ = dataset.load_clean(compounds)
+    parts = dataset.split(data, seed=5)
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(len(data)))
+    half = dataset.Dataset(data.formulas[::2], data.fractions[::2], data.energies[::2])
+    test = {data.formulas[i] for i in parts["test"]}
+    assert {half.formulas[i] for i in dataset.split(half, seed=5)["test"]} == test & set(half.formulas)
+    assert {data.formulas[i] for i in dataset.split(data, seed=6)["test"]} != test
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("formula,formation_energy_ev_atom\nFe2O3,nan\n", "row 1 .*not a finite number"),
+        ("formula,formation_energy_ev_atom\nFe2O3,abc\n", "something else than numbers"),
+        ("formula,energy\nFe2O3,1\n", "no column 'formation_energy_ev_atom'"),
+        ("formula,formation_energy_ev_atom\nFeO,-1\nHeO,-1\n", "row 2: He is not one of"),
+        ("formula,formation_energy_ev_atom\nFeO,-1\nZzO,-1\n", "row 2: .*unknown element"),
+        ("a,b\n1\n", "not readable"),
+    ],
+)
+def test_bad_tables(tmp_path: Path, content: str, complaint: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=complaint):
+        dataset.load_clean(path)
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_killed_training_ends_with_the_same_weights(compounds: Path, tmp_path: Path) -> None:
+    data, _ = dataset.load_clean(compounds)
+    parts = dataset.split(data, seed=0)
+    recipe = Recipe(epochs=4, batch=64, dropout=(0.1, 0.1, 0.1, 0.1))
+
+    def run(checkpoint: Path, die_at: int | None = None) -> dict[str, torch.Tensor]:
+        def report(progress: Progress) -> None:
+            if progress.epoch == die_at:
+                raise Killed
+
+        network = elemnet(recipe.dropout, recipe.seed)
+        training.train(network, data, parts, recipe, checkpoint, report)
+        return network.state_dict()
+
+    whole = run(tmp_path / "whole.checkpoint")
+    for die_at in (2, 3):
+        with pytest.raises(Killed):
+            run(tmp_path / "killed.checkpoint", die_at)
+    resumed = run(tmp_path / "killed.checkpoint")
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, resumed[name]), name
+    with pytest.raises(ValueError, match="another recipe"):
+        training.train(elemnet(), data, parts, Recipe(epochs=9), tmp_path / "whole.checkpoint")
+
+
+def test_fit_learns_and_writes_a_model(compounds: Path, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=30, batch=32, learning_rate=1e-3)
+    model = fit_elemnet(compounds, tmp_path / "m.safetensors", recipe, lambda _: None)
+    metrics = model.card["metrics"]
+    data, _ = dataset.load_clean(compounds)
+    spread = float(np.abs(data.energies - np.median(data.energies)).mean())
+    assert metrics["test_mae_ev_atom"] < 0.5 * spread
+    assert metrics["train_mae_ev_atom"] < 0.3 * spread
+    assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "m.checkpoint").exists()
+
+
+def test_early_stopping(compounds: Path, tmp_path: Path) -> None:
+    data, _ = dataset.load_clean(compounds)
+    recipe = Recipe(epochs=50, batch=64, learning_rate=1e-9, patience=2, one_cycle=False, weight_decay=0)
+    history = training.train(elemnet(recipe.dropout), data, dataset.split(data, 0), recipe, tmp_path / "c")
+    best = min(range(len(history)), key=lambda i: history[i]["validation_mae"])
+    assert len(history) == 50 or len(history) == best + 1 + 2
+
+
+def test_published_recipe() -> None:
+    assert (PUBLISHED.batch, PUBLISHED.learning_rate, PUBLISHED.dropout) == (32, 1e-4, (0.2, 0.1, 0.3, 0.2))
