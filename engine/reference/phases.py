@@ -149,6 +149,10 @@ class PhaseTable:
         """The table that `origin` describes, read again."""
         return cls.load(origin["name"]) if "name" in origin else cls.read(**origin)
 
+    def row(self, source: int) -> int:
+        """Row of `table` of the phase that `index.source` calls `source`."""
+        return int(self._row[source])
+
     def hull_energy(self, formulas: Sequence[str], backend: Backend = "auto") -> np.ndarray:
         """Lower hull energy at each composition: (N,) float64, eV/atom."""
         return hull.hull_energies(*composition_arrays(formulas), self.index, backend=backend)

@@ -237,7 +237,9 @@ def test_verify_sees_rows_that_were_changed(whole: Path, tmp_path: Path) -> None
     assert report.hull_error < 1e-10
 
 
-def test_full_disk(whole: Path, tmp_path: Path, model: Model, phases: PhaseTable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk(
+    whole: Path, tmp_path: Path, model: Model, phases: PhaseTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "run"
     real, calls = os.fsync, []
 

@@ -166,7 +166,7 @@ def test_decomposition_balances_and_has_the_hull_energy(phases: PhaseTable, rng:
             if phase < 0:
                 total[-phase] += fraction
                 continue
-            at = int(phases._row[phase])
+            at = phases.row(int(phase))
             for z, f in zip(table["elements"][at].as_py(), table["fractions"][at].as_py(), strict=True):
                 total[z] += fraction * f
             energy += fraction * table["formation_energy_ev_atom"][at].as_py()

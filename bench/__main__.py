@@ -1,0 +1,7 @@
+"""All benchmarks, one after the other, each in its own process so that none inherits another's caches."""
+
+import subprocess
+import sys
+
+for name in ("enumeration", "hull", "mlp_cpu", "scan"):
+    subprocess.run([sys.executable, "-m", f"bench.{name}"], check=True)

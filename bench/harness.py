@@ -1,0 +1,73 @@
+"""What the benchmarks share: medians, the machine, and where results go."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "bench" / "results"
+DATA = Path(os.environ.get("MATSCREEN_DATA", ROOT.parent / "shared" / "data"))
+
+
+def median_seconds(run: Callable[[], object], repeats: int = 5, warm: bool = True) -> float:
+    """Median wall time of `run`, after a first call that is not counted (compilation, caches)."""
+    if warm:
+        run()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def sgemm_rate() -> float:
+    """Best float32 matrix product on the threads PyTorch is set to, FLOP/s: the limit of a forward pass."""
+    import torch
+
+    best = 0.0
+    for m in (512, 1024, 2048):
+        a, b, c = torch.randn(m, 1024), torch.randn(1024, 1024), torch.empty(m, 1024)
+        seconds = median_seconds(lambda a=a, b=b, c=c: torch.mm(a, b, out=c), 15)
+        best = max(best, 2 * m * 1024 * 1024 / seconds)
+    return best
+
+
+def copy_rate() -> float:
+    """Bytes/s of a large copy, counting bytes read and written: the limit of whatever only moves data."""
+    source, target = np.ones(2**25), np.empty(2**25)
+    return 2 * source.nbytes / median_seconds(lambda: np.copyto(target, source))
+
+
+def publish(name: str, figures: dict[str, Any]) -> None:
+    """Print the figures and write them, with machine, versions and commit, to `bench/results/NAME.json`."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    packages = ("numpy", "numba", "torch", "pymatgen-core", "scipy")
+    record = {
+        "benchmark": name,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit.stdout.strip(),
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "versions": {p: importlib.metadata.version(p) for p in packages},
+        "figures": figures,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    print(f"\n{name}")
+    for key, value in figures.items():
+        print(f"  {key:<52} {value:,.4g}" if isinstance(value, float | int) else f"  {key:<52} {value}")
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,54 @@
+"""ElemNet on one core: compositions a second; peers: the same network in plain PyTorch and in NumPy, at batch 4096."""
+
+import numpy as np
+import torch
+
+from bench.harness import median_seconds, publish, sgemm_rate
+from matscreen import models
+from matscreen.kernels import mlp
+from matscreen.models.elemnet import elemnet
+
+COUNT, BATCH = 16_384, 4096
+
+
+def with_numpy(dense: np.ndarray, layers: mlp.Layers) -> np.ndarray:
+    """The forward pass as one writes it in NumPy."""
+    x = dense
+    for number, (weight, bias) in enumerate(zip(layers.weights, layers.biases, strict=True)):
+        x = x @ weight + bias if number == 0 else np.maximum(x, 0) @ weight + bias
+    return x[:, 0]
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    layers = models.load().layers
+    generator = np.random.default_rng(0)
+    places = np.argsort(generator.random((COUNT, 86)), axis=1)[:, :4]
+    fractions = generator.dirichlet(np.ones(4), COUNT).astype(np.float32)
+    dense = np.zeros((COUNT, 86), np.float32)
+    np.put_along_axis(dense, places, fractions, axis=1)
+    network, tensor = elemnet((0, 0, 0, 0)).eval(), torch.from_numpy(dense)
+    parts = [slice(i, i + BATCH) for i in range(0, COUNT, BATCH)]
+    with torch.no_grad():
+        ours = COUNT / median_seconds(lambda: mlp.forward(places, fractions, layers))
+        plain = COUNT / median_seconds(lambda: [network(tensor[p]) for p in parts])
+        numpy = COUNT / median_seconds(lambda: [with_numpy(dense[p], layers) for p in parts])
+    # Products that are done; the first layer is a gather of four rows and costs next to nothing.
+    flop = 2 * sum(w.shape[0] * w.shape[1] for w in layers.weights[1:])
+    limit = sgemm_rate()
+    publish(
+        "mlp_cpu",
+        {
+            "compositions/s/core": ours,
+            "plain PyTorch, batch 4096": plain,
+            "NumPy (OpenBLAS), batch 4096": numpy,
+            "ratio to PyTorch": ours / plain,
+            "ratio to NumPy": ours / numpy,
+            "limit: best sgemm, GFLOP/s": limit / 1e9,
+            "share of the limit over the whole forward": ours * flop / limit,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
