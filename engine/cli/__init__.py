@@ -16,7 +16,8 @@ def main() -> None:
     from matscreen.engine.cli.app import app
 
     try:
-        app(standalone_mode=False)
+        if app(standalone_mode=False) == INTERRUPTED:  # the parser turns Ctrl-C into this code
+            _leave_interrupted()
     except (InputError, BackendError) as error:
         _leave(str(error), BAD_INPUT)
     except JobError as error:
@@ -26,10 +27,7 @@ def main() -> None:
     except OSError as error:
         _leave(f"{error.filename or 'input/output'}: {error.strerror or error}", FAILED_JOB)
     except (KeyboardInterrupt, typer.Abort):
-        # Threads may still be deep in a product; what counts is on disk already, so do not wait for them.
-        sys.stdout.flush()
-        print("\nmatscreen: interrupted", file=sys.stderr, flush=True)
-        os._exit(INTERRUPTED)
+        _leave_interrupted()
     except Exception as error:
         if not hasattr(error, "format_message"):  # not one of the command line parser's own
             raise
@@ -39,3 +37,10 @@ def main() -> None:
 def _leave(message: str, code: int) -> None:
     print(f"matscreen: {message}", file=sys.stderr)
     sys.exit(code)
+
+
+def _leave_interrupted() -> None:
+    # Threads may still be deep in a product; what counts is on disk already, so do not wait for them.
+    sys.stdout.flush()
+    print("\nmatscreen: interrupted", file=sys.stderr, flush=True)
+    os._exit(INTERRUPTED)

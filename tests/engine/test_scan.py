@@ -84,7 +84,13 @@ def test_bytes_do_not_depend_on_the_number_of_workers(
 def start_scan(path: Path, *more: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", "from matscreen.engine.cli import main; main()", "scan", ELEMENTS]
     options = ["--threshold", "0.05", "--chunk-size", str(CHUNK), "--out", str(path), "--workers", "2", *more]
-    return subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def hear_interrupts() -> None:  # even where the test itself was started in the background, deaf to them
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return subprocess.Popen(
+        [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=hear_interrupts
+    )
 
 
 def wait_for_chunks(path: Path, process: subprocess.Popen[bytes], count: int) -> None:
