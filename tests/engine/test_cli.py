@@ -1,0 +1,122 @@
+"""The command line: bad input is one line and exit code 2, failed jobs 1, and what is printed can be piped."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from matscreen.engine import cli
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["matscreen", *arguments])
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["scan", "Li-Fo"], "unknown element 'Fo'; did you mean"),
+        (["scan", "Li-O", "--arity", "two"], "--arity takes numbers"),
+        (["scan", "Li-O", "--threshold", "nan"], "finite"),
+        (["scan", "Li-O", "--threshold", "much"], "--threshold"),
+        (["scan", "Li-O", "--require", "O", "--exclude", "O"], "both required and excluded"),
+        (["scan", "Li-O", "--max-atoms", "99999"], "max_atoms must lie"),
+        (["scan", "Li-O", "--reference", "nowhere.csv"], "no such file: nowhere.csv"),
+        (["scan", "Li-O", "--reference", "oqmd"], "no reference 'oqmd'"),
+        (["scan", "Li-O", "--model", "best"], "no model 'best'"),
+        (["scan", "He-O"], "does not know He"),
+        (["scan", "Li-O", "--top", "-1"], "--top"),
+        (["scan", "Li-O", "--workers", "0"], "workers"),
+        (["scan", "Li-O", "--no-such-option"], "No such option"),
+        (["scan"], "Missing argument"),
+        (["skan"], "No such command"),
+        (["resume", "nowhere"], "no run directory"),
+        (["show", "nowhere"], "no run directory"),
+        (["verify", "nowhere"], "no run directory"),
+        (["predict"], "give formulas"),
+        (["predict", "Fe2Q3"], "unknown element 'Q'"),
+        (["predict", "--file", "nowhere.txt"], "no such file"),
+        (["space", "Li-O", "--preview", "-5"], "--preview"),
+        (["reference", "show", "Li-Xq"], "unknown element"),
+        (["reference", "fetch", "everything"], "no reference"),
+        (["train", "elemnet", "--data", "no.csv", "--out", "x.safetensors"], "no such file: no.csv"),
+        (["train", "elemnet", "--data", "no.csv", "--out", "x.bin"], "--out must be"),
+        (["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--epochs", "-1"], "--epochs must be positive"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str],
+    complaint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, *arguments) == 2
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    last = [line for line in stderr.splitlines() if line.startswith("matscreen: ")]
+    assert len(last) == 1
+    assert complaint in last[0]
+    assert "Traceback" not in stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_day_at_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "scan", "Li-Fe-P-O", "--out", "run", "--threshold", "0.05", "--top", "3") == 0
+    table = capsys.readouterr().out
+    assert re.search(r"The best 3 of \d+ candidates", table)
+
+    assert run(monkeypatch, "show", "run", "--format", "csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert run(monkeypatch, "show", "run", "--format", "json") == 0
+    records = json.loads(capsys.readouterr().out)
+    assert [r["formula"] for r in rows] == [r["formula"] for r in records]
+    assert float(rows[0]["hull_distance_ev_atom"]) == records[0]["hull_distance_ev_atom"]
+    assert rows[0]["decomposition"].count("+") == len(records[0]["decomposition"]) - 1
+
+    assert run(monkeypatch, "show", "run", "--top", "0") == 0
+    assert run(monkeypatch, "resume", "run", "--top", "1") == 0
+    assert "nothing was left to do" in capsys.readouterr().err
+    assert run(monkeypatch, "verify", "run", "--sample", "10") == 0
+    assert "is sound" in capsys.readouterr().out
+
+    best = records[0]["formula"]
+    (tmp_path / "formulas.txt").write_text(f"{best}\nFe2O3\n")
+    assert run(monkeypatch, "predict", "--file", "formulas.txt", "--format", "json") == 0
+    predicted = json.loads(capsys.readouterr().out)
+    assert predicted[0]["hull_distance_ev_atom"] == pytest.approx(records[0]["hull_distance_ev_atom"], abs=1e-9)
+    assert predicted[1]["decomposition"] == [{"formula": "Fe2O3", "fraction": pytest.approx(1)}]
+
+    assert run(monkeypatch, "space", "all") == 0
+    assert "446,597,140" in capsys.readouterr().out
+    assert run(monkeypatch, "reference", "show", "Li-Fe-O") == 0
+    assert "LiFeO2" in capsys.readouterr().out
+    assert run(monkeypatch, "reference", "list") == 0
+    assert "oqmd-legacy" in capsys.readouterr().out
+    assert run(monkeypatch, "doctor") == 0
+    assert "elemnet-oqmd" in capsys.readouterr().out
+    assert run(monkeypatch, "scan", "Li-O", "--out", "run") == 2
+    (tmp_path / "run" / "candidates.parquet").write_bytes(b"nothing")
+    assert run(monkeypatch, "show", "run") == 1
+
+
+def test_readme_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
