@@ -21,12 +21,20 @@ GAIN = 1e-13  # eV/atom; a phase must lie this far below a plane to enter
 _jit = numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 
 
-def runs(elements: np.ndarray) -> np.ndarray:
+@_jit
+def runs(elements):
     """(S + 1,) int64: where each run of consecutive rows with the same elements begins, and the number of rows."""
-    if len(elements) == 0:
-        return np.zeros(1, np.int64)
-    new = np.flatnonzero((elements[1:] != elements[:-1]).any(axis=1)) + 1
-    return np.concatenate([[0], new, [len(elements)]]).astype(np.int64)
+    starts = np.empty(len(elements) + 1, np.int64)
+    found = 0
+    for row in range(len(elements)):
+        same = row > 0
+        for j in range(elements.shape[1]):
+            same = same and elements[row, j] == elements[row - 1, j]
+        if not same:
+            starts[found] = row
+            found += 1
+    starts[found] = len(elements)
+    return starts[: found + 1].copy()
 
 
 def hull_energy(fractions: np.ndarray, phase_fractions: np.ndarray, energies: np.ndarray) -> np.ndarray:
