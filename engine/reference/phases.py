@@ -138,13 +138,6 @@ class PhaseTable:
         return cls(name, formulas, np.array(energies), ids, {})
 
     @classmethod
-    def open(cls, reference: str, say: Any = lambda _: None) -> "PhaseTable":
-        """A named source, or else a file, as `--reference` takes it."""
-        if reference in SOURCES or not Path(reference).suffix:
-            return cls.load(reference, say)
-        return cls.read(reference)
-
-    @classmethod
     def reopen(cls, origin: dict[str, str]) -> "PhaseTable":
         """The table that `origin` describes, read again."""
         return cls.load(origin["name"]) if "name" in origin else cls.read(**origin)
