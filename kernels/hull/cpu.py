@@ -228,6 +228,40 @@ def _cross(columns, values, x, at, basis, inverse, spare, plane, step, cost, row
 
 
 @_jit
+def _sweep(inverse, plane, x, m, margin, energy):
+    """For m compositions: the least fraction of any phase of the facet, and the energy on its plane."""
+    k = len(plane)
+    if k == 4:  # the bulk of every scan, in one vectorised pass
+        a0, a1, a2, a3 = inverse[0, 0], inverse[0, 1], inverse[0, 2], inverse[0, 3]
+        b0, b1, b2, b3 = inverse[1, 0], inverse[1, 1], inverse[1, 2], inverse[1, 3]
+        c0, c1, c2, c3 = inverse[2, 0], inverse[2, 1], inverse[2, 2], inverse[2, 3]
+        d0, d1, d2, d3 = inverse[3, 0], inverse[3, 1], inverse[3, 2], inverse[3, 3]
+        e0, e1, e2, e3 = plane[0], plane[1], plane[2], plane[3]
+        x0, x1, x2, x3 = x[0], x[1], x[2], x[3]
+        for r in range(m):
+            a = a0 * x0[r] + a1 * x1[r] + a2 * x2[r] + a3 * x3[r]
+            b = b0 * x0[r] + b1 * x1[r] + b2 * x2[r] + b3 * x3[r]
+            c = c0 * x0[r] + c1 * x1[r] + c2 * x2[r] + c3 * x3[r]
+            d = d0 * x0[r] + d1 * x1[r] + d2 * x2[r] + d3 * x3[r]
+            a = a if a < b else b
+            c = c if c < d else d
+            margin[r] = a if a < c else c
+            energy[r] = e0 * x0[r] + e1 * x1[r] + e2 * x2[r] + e3 * x3[r]
+        return
+    for r in range(m):
+        least = np.inf
+        for i in range(k):
+            share = 0.0
+            for j in range(k):
+                share += inverse[i, j] * x[j, r]
+            least = min(least, share)
+        margin[r] = least
+        energy[r] = 0.0
+        for j in range(k):
+            energy[r] += plane[j] * x[j, r]
+
+
+@_jit
 def _walk(columns, values, x, rows, result, basis, inverse, spare, plane, step, cost, row_of, margin, part):
     """Hull energy of all columns of x (destroyed) into result[rows] (rows is destroyed too); NaN where it failed."""
     k = len(basis)
@@ -242,24 +276,12 @@ def _walk(columns, values, x, rows, result, basis, inverse, spare, plane, step, 
             for r in range(open_):
                 result[rows[r]] = np.nan
             return
-        low = margin[:open_]
-        low[:] = np.inf
-        for i in range(k):
-            share = part[:open_]
-            share[:] = 0.0
-            for j in range(k):
-                _axpy(share, inverse[i, j], x[j, :open_])
-            for r in range(open_):
-                low[r] = min(low[r], share[r])
-        low[0] = 0.0  # `_cross` has found it inside; rounding must not say otherwise here
-        share = part[:open_]
-        share[:] = 0.0
-        for j in range(k):
-            _axpy(share, plane[j], x[j, :open_])
+        _sweep(inverse, plane, x, open_, margin, part)
+        margin[0] = 0.0  # `_cross` has found it inside; rounding must not say otherwise here
         left = 0
         for r in range(open_):
-            if low[r] >= -OUTSIDE:
-                result[rows[r]] = share[r]
+            if margin[r] >= -OUTSIDE:
+                result[rows[r]] = part[r]
             else:
                 rows[left] = rows[r]
                 for j in range(k):
