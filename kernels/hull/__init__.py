@@ -76,14 +76,14 @@ def hull_energies(
     result = np.empty(len(elements))
     cuts = np.linspace(0, len(runs) - 1, min(threads, max(len(runs) - 1, 1)) + 1).astype(np.int64)
 
-    def block(first: int, last: int) -> None:
+    def solve(first: int, last: int) -> None:
         cpu.hull_energies(elements, amounts, runs[first : last + 1], index, result)
 
     if len(cuts) <= 2:
-        block(0, len(runs) - 1)
+        solve(0, len(runs) - 1)
     else:
         with ThreadPoolExecutor(len(cuts) - 1) as pool:
-            list(pool.map(block, cuts[:-1], cuts[1:]))
+            list(pool.map(solve, cuts[:-1], cuts[1:]))
     if np.isnan(result).any():
         raise ArithmeticError(f"no hull facet found for row {int(np.isnan(result).argmax())}: please report its phases")
     return result
