@@ -28,7 +28,12 @@ setup: .venv/.dev
 scan: .venv/.run
 	$(BIN)/matscreen scan $(ELEMENTS)
 
-test: .venv/.dev
+# Numba does not notice when a function changes that a cached one calls from another file.
+.venv/.kernels: $(wildcard kernels/*/*.py) | .venv/.dev
+	@rm -f kernels/*/__pycache__/*.nbi kernels/*/__pycache__/*.nbc
+	@touch $@
+
+test: .venv/.dev .venv/.kernels
 	$(BIN)/pytest
 
 # The three folders as one package, for tools that read files instead of importing.

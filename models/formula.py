@@ -75,6 +75,8 @@ def parse_formula(formula: str) -> dict[int, float]:
         times = 1.0
         if amount:
             times, at = float(amount[0]), amount.end()
+            if re.match("0[0-9]", amount[0]):  # LiFeP04 with a zero would pass for LiFeP4
+                raise FormulaError(f"formula {shown!r}: amount {amount[0]} begins with 0; did you mean the letter O?")
             if not 0 < times <= 1e6:
                 raise FormulaError(f"formula {shown!r}: amount {amount[0]} is not in (0, 1000000]")
         for z, n in part.items():

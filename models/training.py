@@ -82,85 +82,110 @@ def train(
     network gives eV/atom. After each epoch the whole state goes to `checkpoint`; a run that is killed continues from
     there and ends with the same weights. ValueError if `checkpoint` belongs to another recipe or data set.
     """
-    elements = data.fractions.shape[1]
-    inputs = torch.cat([torch.from_numpy(data.fractions), torch.eye(elements)])
-    target = torch.cat([torch.from_numpy(data.energies)[:, None], torch.zeros(elements, 1)])
-    rows = torch.from_numpy(parts["train"])
-    mean, scale = target[rows].mean(), target[rows].std()
-    rows = torch.cat([rows, torch.arange(len(data), len(data) + elements).repeat(recipe.anchors)])
-    standard = (target - mean) / scale
-    steps = -(-len(rows) // recipe.batch)
-
+    task = _task(data, parts["train"], recipe.anchors)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
-    identity = json.dumps({**asdict(recipe), "rows": len(rows), "mean": float(mean)}, sort_keys=True)
-    state: dict[str, Any] = {"identity": identity, "epoch": 0, "history": [], "best": float("inf"), "best_weights": {}}
+    identity = json.dumps({**asdict(recipe), "rows": len(task.rows), "mean": task.mean}, sort_keys=True)
+    history: list[dict[str, float]] = []
+    best, best_weights = float("inf"), {}
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         if state["identity"] != identity:
             raise ValueError(f"{checkpoint} belongs to another recipe or data set; remove it or train elsewhere")
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
+        history, best, best_weights = state["history"], state["best"], state["best_weights"]
 
-    history: list[dict[str, float]] = state["history"]
-    best, best_weights = state["best"], state["best_weights"]
-    for epoch in range(state["epoch"], recipe.epochs):
+    total = recipe.epochs * len(task.rows)
+    for epoch in range(len(history), recipe.epochs):
         if epoch - int(np.argmin([h["validation_mae"] for h in history] or [0])) > recipe.patience:
             break
         started = time.perf_counter()
-        torch.manual_seed(recipe.seed * 1_000_003 + epoch)  # an epoch's draws do not depend on where a run resumed
-        order = rows[torch.randperm(len(rows))]
-        network.train()
-        total = 0.0
-        for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = _learning_rate(recipe, epoch + step / steps)
-            batch = order[step * recipe.batch : (step + 1) * recipe.batch]
-            loss = nn.functional.l1_loss(network(inputs[batch]), standard[batch])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            total += float(loss.detach()) * len(batch)
-            if step % 16 == 0:
-                last = history[-1]["validation_mae"] if history else float("nan")
-                seen = epoch * len(rows) + step * recipe.batch
-                error = total / ((step + 1) * recipe.batch) * float(scale)
-                report(Progress(epoch, seen, recipe.epochs * len(rows), error, last))
-        validation = evaluate(network, inputs, standard, parts["validation"]) * float(scale)
-        history.append(
-            {
-                "epoch": epoch,
-                "train_mae": total / len(rows) * float(scale),
-                "validation_mae": validation,
-                "seconds": time.perf_counter() - started,
-            }
-        )
+        last = history[-1]["validation_mae"] if history else float("nan")
+
+        def note(seen: int, error: float, epoch: int = epoch, last: float = last) -> None:
+            report(Progress(epoch, epoch * len(task.rows) + seen, total, error, last))
+
+        train_mae = _epoch(network, optimizer, task, recipe, epoch, note)
+        validation = evaluate(network, task.inputs, task.target, parts["validation"]) * task.scale
+        seconds = time.perf_counter() - started
+        history.append({"epoch": epoch, "train_mae": train_mae, "validation_mae": validation, "seconds": seconds})
         if validation < best:
             best, best_weights = validation, {k: v.clone() for k, v in network.state_dict().items()}
-        state = {
-            "identity": identity,
-            "epoch": epoch + 1,
-            "history": history,
-            "best": best,
-            "best_weights": best_weights,
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-        }
-        _write_checkpoint(checkpoint, state)
-        report(
-            Progress(
-                epoch + 1, (epoch + 1) * len(rows), recipe.epochs * len(rows), history[-1]["train_mae"], validation
-            )
+        _write_checkpoint(
+            checkpoint,
+            {
+                "identity": identity,
+                "history": history,
+                "best": best,
+                "best_weights": best_weights,
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+            },
         )
+        report(Progress(epoch + 1, (epoch + 1) * len(task.rows), total, train_mae, validation))
 
     network.load_state_dict(best_weights)
     network.eval()
+    _fold_scale(network, task)
+    return history
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Fractions and standardised energies of all compounds, then of the pure elements; the rows to train on."""
+
+    inputs: torch.Tensor
+    target: torch.Tensor
+    rows: torch.Tensor
+    mean: float
+    scale: float
+
+
+def _task(data: Dataset, rows: np.ndarray, anchors: int) -> _Task:
+    elements = data.fractions.shape[1]
+    inputs = torch.cat([torch.from_numpy(data.fractions), torch.eye(elements)])
+    target = torch.cat([torch.from_numpy(data.energies)[:, None], torch.zeros(elements, 1)])
+    chosen = torch.from_numpy(rows)
+    mean, scale = float(target[chosen].mean()), float(target[chosen].std())
+    pure = torch.arange(len(data), len(data) + elements).repeat(anchors)
+    return _Task(inputs, (target - mean) / scale, torch.cat([chosen, pure]), mean, scale)
+
+
+def _epoch(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    task: _Task,
+    recipe: Recipe,
+    epoch: int,
+    note: Callable[[int, float], None],
+) -> float:
+    """One pass over the rows; returns the mean absolute error met on the way, eV/atom."""
+    torch.manual_seed(recipe.seed * 1_000_003 + epoch)  # an epoch's draws do not depend on where a run resumed
+    batches = torch.split(task.rows[torch.randperm(len(task.rows))], recipe.batch)
+    network.train()
+    error, seen = 0.0, 0
+    for step, batch in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = _learning_rate(recipe, epoch + step / len(batches))
+        loss = nn.functional.l1_loss(network(task.inputs[batch]), task.target[batch])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        error += float(loss.detach()) * len(batch)
+        seen += len(batch)
+        if step % 16 == 0:
+            note(seen, error / seen * task.scale)
+    return error / seen * task.scale
+
+
+def _fold_scale(network: nn.Module, task: _Task) -> None:
+    """Let the last layer give eV/atom instead of the standardised target."""
     last_layer = [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
     with torch.no_grad():
-        last_layer.weight.mul_(scale)
-        last_layer.bias.mul_(scale).add_(mean)
-    return history
+        last_layer.weight.mul_(task.scale)
+        last_layer.bias.mul_(task.scale).add_(task.mean)
 
 
 def _write_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -68,6 +68,24 @@ def test_near_degenerate_phases(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(hull_energy(fractions, phases, energies), expected, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("apart", [1e-5, 1e-7, 1e-9])
+def test_slivers_between_phases_that_are_almost_one(apart: float, rng: np.random.Generator) -> None:
+    """A phase and its twin of another energy span facets so thin that one pivot may cost ten digits."""
+    for k in (2, 3, 4, 5, 6):
+        for _ in range(20):
+            amounts = rng.integers(0, 8, (rng.integers(2, 30), k)) + np.eye(k, dtype=int)[rng.integers(k)]
+            phases = amounts / amounts.sum(axis=1, keepdims=True)
+            twins = phases + rng.random(phases.shape) * apart
+            phases = np.concatenate([phases, twins / twins.sum(axis=1, keepdims=True)])
+            energies = -rng.random(len(phases))
+            fractions = rng.dirichlet(np.ones(k), 10)
+            expected = highs(fractions, phases, energies)
+            ours = hull_energy(fractions, phases, energies)
+            np.testing.assert_allclose(ours, expected, atol=1e-6)  # HiGHS' tolerance of 1e-10, over 1e-5 or less
+            assert (ours <= 0).all()
+            assert (ours >= energies.min() - TOLERANCE).all()
+
+
 def random_systems(table: PhaseTable, count: int, rng: np.random.Generator, sizes: tuple[int, ...]) -> list[np.ndarray]:
     """Random chemical systems that hold at least one compound of the table, as sorted atomic numbers."""
     known = np.unique(np.concatenate(table.table["elements"].to_pylist()))

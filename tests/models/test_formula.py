@@ -1,6 +1,7 @@
 """Formulas against pymatgen, and untrusted text against a clear error."""
 
 import contextlib
+import re
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ def test_against_pymatgen(formula: str) -> None:
     assert parse_formula(formula) == pytest.approx(dict(sorted(expected.items())))
 
 
+@pytest.mark.filterwarnings("ignore:No Pauling electronegativity")
 def test_elements_and_their_order_against_pymatgen() -> None:
     assert {s: Element(s).Z for s in ATOMIC_NUMBERS} == ATOMIC_NUMBERS
     assert len(ELEMNET_ELEMENTS) == 86
@@ -46,12 +48,8 @@ def test_elements_and_their_order_against_pymatgen() -> None:
 def test_written_as_pymatgen_writes_it(composition: dict[int, int]) -> None:
     written = format_formula(composition, reduced(composition.values()))
     expected = Composition({SYMBOLS[z]: n for z, n in composition.items()})
-    ours = Composition(written)
-    assert ours == expected.reduced_composition
-    assert written == ours.formula.replace(" ", "").replace("1", "1") or "1" in ours.formula
-    assert parse_formula(written) == dict(
-        sorted((z, n) for z, n in parse_formula(ours.formula.replace(" ", "")).items())
-    )
+    assert written == re.sub(r"(?<=[a-zA-Z])1( |$)| ", "", expected.reduced_composition.formula)  # it writes Fe1 O1
+    assert Composition(written) == expected.reduced_composition
 
 
 @pytest.mark.parametrize(
@@ -63,7 +61,7 @@ def test_written_as_pymatgen_writes_it(composition: dict[int, int]) -> None:
         ("Fe2O3 ", "unexpected ' ' at character 6"),
         ("Fe2Ox", "unexpected 'x'|unknown element 'Ox'"),
         ("Xx", "unknown element 'Xx'"),
-        ("LiFeP04", "amount 04|unexpected"),
+        ("LiFeP04", "amount 04 begins with 0; did you mean the letter O"),
         ("Fe0", "amount 0 is not in"),
         ("Fe99999999", "is not in"),
         ("Ca(OH", "never closed"),
@@ -77,9 +75,6 @@ def test_written_as_pymatgen_writes_it(composition: dict[int, int]) -> None:
     ],
 )
 def test_what_is_no_formula_is_said_in_one_line(text: str, complaint: str) -> None:
-    if text == "LiFeP04":  # an amount with a leading zero is read as a number: P4, no oxygen
-        assert parse_formula(text) == {3: 1, 15: 4, 26: 1}
-        return
     with pytest.raises(FormulaError, match=complaint) as caught:
         parse_formula(text)
     assert "\n" not in str(caught.value)

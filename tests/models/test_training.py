@@ -117,10 +117,10 @@ def test_fit_learns_and_writes_a_model(compounds: Path, tmp_path: Path) -> None:
 
 def test_early_stopping(compounds: Path, tmp_path: Path) -> None:
     data, _ = dataset.load_clean(compounds)
-    recipe = Recipe(epochs=50, batch=64, learning_rate=1e-9, patience=2, one_cycle=False, weight_decay=0)
+    recipe = Recipe(epochs=50, batch=64, learning_rate=1e-30, patience=2, one_cycle=False, weight_decay=0)
     history = training.train(elemnet(recipe.dropout), data, dataset.split(data, 0), recipe, tmp_path / "c")
-    best = min(range(len(history)), key=lambda i: history[i]["validation_mae"])
-    assert len(history) == 50 or len(history) == best + 1 + 2
+    assert len({epoch["validation_mae"] for epoch in history}) == 1  # such small steps change nothing
+    assert len(history) == 1 + 2
 
 
 def test_published_recipe() -> None:
