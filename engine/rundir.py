@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matscreen.engine import schema
+from matscreen.engine.merge import KEY
+from matscreen.engine.screen import Screened
 from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import write_atomically
 
@@ -56,8 +58,17 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
-class ChunkResult:
-    """A finished chunk, as its file holds it (see `screen.Screened` for the figures)."""
+class Chunk:
+    """A finished chunk, in its file.
+
+    Attributes
+    ----------
+    number : its place among the chunks of the run
+    start, stop : ids of its compositions
+    screened, predict_seconds, hull_seconds : as in `screen.Screened`
+    candidates : how many it holds
+    file : where they are, by rising hull distance
+    """
 
     number: int
     start: int
@@ -65,7 +76,8 @@ class ChunkResult:
     screened: int
     predict_seconds: float
     hull_seconds: float
-    candidates: pa.RecordBatch | pa.Table
+    candidates: int
+    file: Path
 
 
 def create(path: Path, config: RunConfig, phases: pa.Table, versions: dict[str, str]) -> None:
@@ -111,38 +123,44 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def write_chunk(path: Path, fingerprint: str, result: ChunkResult) -> None:
-    """Write a finished chunk; whoever reads it later can tell that it is whole and belongs to this run."""
-    figures = {key: value for key, value in vars(result).items() if key != "candidates"}
+def write_chunk(path: Path, fingerprint: str, number: int, ids: tuple[int, int], screened: Screened) -> Chunk:
+    """Write chunk `number` of `ids` (start, stop), in a way that shows later whether it is whole and of this run."""
+    figures: dict[str, Any] = {
+        "number": number,
+        "start": ids[0],
+        "stop": ids[1],
+        "screened": screened.screened,
+        "predict_seconds": screened.predict_seconds,
+        "hull_seconds": screened.hull_seconds,
+        "candidates": len(screened.candidates),
+    }
     metadata = {"matscreen": json.dumps({"fingerprint": fingerprint, **figures})}
-    table = pa.Table.from_batches([result.candidates]).replace_schema_metadata(metadata)
+    table = pa.Table.from_batches([screened.candidates]).sort_by([(KEY, "ascending"), ("id", "ascending")])
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd", row_group_size=2**16)
     content = buffer.getvalue()
-    name = f"{result.number:06d}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
-    write_atomically(path / "chunks" / name, lambda temporary: temporary.write_bytes(content))
+    file = path / "chunks" / f"{number:06d}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+    write_atomically(file, lambda temporary: temporary.write_bytes(content))
+    return Chunk(**figures, file=file)
 
 
-def read_chunk(file: Path, fingerprint: str) -> ChunkResult | None:
+def read_chunk(file: Path, fingerprint: str) -> Chunk | None:
     """The chunk in `file`, or None if the file is damaged or of another run."""
-    content = file.read_bytes()
-    if hashlib.sha256(content).hexdigest()[:16] != file.stem.rpartition("-")[2]:
+    if file_checksum(file)[:16] != file.stem.rpartition("-")[2]:
         return None
     try:
-        table = pq.read_table(io.BytesIO(content))
-        figures = json.loads(table.schema.metadata[b"matscreen"])
+        found = pq.read_schema(file)
+        figures = json.loads(found.metadata[b"matscreen"])
     except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):
         return None
     if figures.pop("fingerprint", None) != fingerprint or file.stem.partition("-")[0] != f"{figures['number']:06d}":
         return None
-    if not table.schema.equals(schema.CANDIDATES):
-        return None
-    return ChunkResult(**figures, candidates=table)
+    return Chunk(**figures, file=file) if found.equals(schema.CANDIDATES) else None
 
 
-def finished_chunks(path: Path, fingerprint: str, ranges: list[tuple[int, int]]) -> tuple[dict[int, ChunkResult], int]:
+def finished_chunks(path: Path, fingerprint: str, ranges: list[tuple[int, int]]) -> tuple[dict[int, Chunk], int]:
     """Chunks of the run that can be trusted, by number, and how many files could not (moved to `rejected/`)."""
-    chunks: dict[int, ChunkResult] = {}
+    chunks: dict[int, Chunk] = {}
     rejected = 0
     for file in sorted((path / "chunks").glob("*.parquet")):
         chunk = read_chunk(file, fingerprint)
@@ -155,11 +173,17 @@ def finished_chunks(path: Path, fingerprint: str, ranges: list[tuple[int, int]])
     return chunks, rejected
 
 
-def write_candidates(path: Path, fingerprint: str, candidates: pa.Table) -> str:
-    """Write `candidates.parquet`; returns its SHA-256."""
-    table = candidates.replace_schema_metadata({"matscreen": json.dumps({"fingerprint": fingerprint})})
+def write_candidates(path: Path, fingerprint: str, tables: Iterable[pa.Table]) -> str:
+    """Write `candidates.parquet`, a row group a table; returns its SHA-256."""
+    metadata = {"matscreen": json.dumps({"fingerprint": fingerprint})}
     file = path / "candidates.parquet"
-    write_atomically(file, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+    def write(temporary: Path) -> None:
+        with pq.ParquetWriter(temporary, schema.CANDIDATES.with_metadata(metadata), compression="zstd") as writer:
+            for table in tables:
+                writer.write_table(table.replace_schema_metadata(metadata), row_group_size=max(len(table), 1))
+
+    write_atomically(file, write)
     return file_checksum(file)
 
 
@@ -169,8 +193,8 @@ def file_checksum(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_candidates(path: Path) -> pa.Table:
-    """The run's candidates, nearest to the top of the list first.
+def open_candidates(path: Path) -> pq.ParquetFile:
+    """`candidates.parquet` of a finished run, nothing read yet but its schema.
 
     Raises
     ------
@@ -184,15 +208,32 @@ def read_candidates(path: Path) -> pa.Table:
     if not file.is_file():
         raise InputError(f"the run in {path} has not ended; continue it with `matscreen resume {path}`")
     try:
-        table = pq.read_table(file)
-        figures = json.loads(table.schema.metadata[b"matscreen"])
+        opened = pq.ParquetFile(file)
+        figures = json.loads(opened.schema_arrow.metadata[b"matscreen"])
     except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError) as error:
-        raise JobError(
-            f"{file} is damaged ({str(error).splitlines()[0]}); `matscreen resume {path}` makes it anew"
-        ) from None
+        raise _damaged(path, error) from None
     if figures["fingerprint"] != config.fingerprint:
         raise JobError(f"{file} belongs to another run; `matscreen resume {path}` makes it anew")
-    return table.replace_schema_metadata(None)
+    return opened
+
+
+def read_candidates(path: Path, top: int | None = None) -> pa.Table:
+    """The run's candidates (`schema.CANDIDATES`), or its `top` best; errors as `open_candidates`."""
+    opened = open_candidates(path)
+    tables, missing = [opened.schema_arrow.empty_table()], opened.metadata.num_rows if top is None else top
+    try:
+        for group in range(opened.num_row_groups):
+            if missing > 0:
+                tables.append(opened.read_row_group(group).slice(0, missing))
+                missing -= len(tables[-1])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged(path, error) from None
+    return pa.concat_tables(tables).combine_chunks().replace_schema_metadata(None)
+
+
+def _damaged(path: Path, error: Exception) -> JobError:
+    said = (str(error) or type(error).__name__).splitlines()[0]
+    return JobError(f"{path / 'candidates.parquet'} is damaged ({said}); `matscreen resume {path}` makes it anew")
 
 
 def read_summary(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 from distributed import Client, Future, as_completed
 
-from matscreen.engine import rundir, schema
+from matscreen.engine import rundir
 from matscreen.engine.cluster import Job, JobPlugin, connect, screen_range
+from matscreen.engine.merge import merge
 from matscreen.engine.reference import PhaseTable
-from matscreen.engine.rundir import ChunkResult, RunConfig
+from matscreen.engine.rundir import Chunk, RunConfig
 from matscreen.engine.screen import Screened
 from matscreen.engine.space import CompositionSpace
 from matscreen.models import Model, load
@@ -170,21 +171,22 @@ def _run(
                 notice(f"{rejected} chunk file(s) damaged or of another run: moved to {path / 'rejected'}, done again")
             resumed = sum(c.stop - c.start for c in chunks.values())
             started = time.perf_counter()
-            done, found = resumed, sum(len(c.candidates) for c in chunks.values())
+            done, found = resumed, sum(c.candidates for c in chunks.values())
             report(Progress(done, len(job.space), found, resumed))
             missing = [n for n in range(len(ranges)) if n not in chunks]
             if missing:
                 with connect(scheduler, workers) as (client, threads):
-                    for chunk in _screen_chunks(client, threads, job, config.fingerprint, ranges, missing):
-                        rundir.write_chunk(path, config.fingerprint, chunk)
-                        chunks[chunk.number] = chunk
+                    for number, screened in _screen_chunks(client, threads, job, config.fingerprint, ranges, missing):
+                        chunk = rundir.write_chunk(path, config.fingerprint, number, ranges[number], screened)
+                        chunks[number] = chunk
                         done += chunk.stop - chunk.start
-                        found += len(chunk.candidates)
+                        found += chunk.candidates
                         report(Progress(done, len(job.space), found, resumed))
             seconds = time.perf_counter() - started
-            candidates = merge(chunks.values())
-            checksum = rundir.write_candidates(path, config.fingerprint, candidates)
-            summary = _summary(job.space, chunks, candidates, checksum, done - resumed, seconds)
+            tally = Tally()
+            tables = map(tally.count, merge([chunks[number].file for number in sorted(chunks)]))
+            checksum = rundir.write_candidates(path, config.fingerprint, tables)
+            summary = _summary(job.space, chunks, tally, checksum, done - resumed, seconds)
             text = json.dumps(summary, indent=2) + "\n"
             write_atomically(path / "summary.json", lambda temporary: temporary.write_text(text))
         except OSError as error:
@@ -197,8 +199,8 @@ def _run(
 
 def _screen_chunks(
     client: Client, threads: int, job: Job, fingerprint: str, ranges: list[tuple[int, int]], missing: list[int]
-) -> Iterable[ChunkResult]:
-    """Chunks as they are finished, with a bounded number given out at a time."""
+) -> Iterable[tuple[int, Screened]]:
+    """Chunks by number as they are finished, with a bounded number given out at a time."""
     name = f"matscreen-{fingerprint[:16]}"
     client.register_plugin(JobPlugin(name, job))
     waiting = deque(missing)
@@ -222,49 +224,49 @@ def _screen_chunks(
                 raise JobError(f"chunk {number} failed {attempts[number]} time(s): {type(error).__name__}: {error}")
             waiting.append(number)
         else:
-            part = future.result()
-            start, stop = ranges[number]
-            yield ChunkResult(
-                number, start, stop, part.screened, part.predict_seconds, part.hull_seconds, part.candidates
-            )
+            yield number, future.result()
         if waiting:
             give_out(waiting.popleft())
 
 
-def merge(chunks: Iterable[ChunkResult]) -> pa.Table:
-    """Candidates of all chunks by rising hull distance, ties by id, whatever the order they were finished in."""
-    tables = [
-        c.candidates if isinstance(c.candidates, pa.Table) else pa.Table.from_batches([c.candidates]) for c in chunks
-    ]
-    table = pa.concat_tables(t.replace_schema_metadata(None) for t in tables).combine_chunks()
-    distance, ids = table["hull_distance_ev_atom"].to_numpy(), table["id"].to_numpy()
-    order = np.lexsort((ids, distance))
-    return table.take(pa.array(order)).cast(schema.CANDIDATES).combine_chunks()
+class Tally:
+    """Counts by arity over tables that pass by."""
+
+    def __init__(self) -> None:
+        self.candidates: Counter[int] = Counter()
+        self.systems: dict[int, set[str]] = defaultdict(set)
+
+    def count(self, table: pa.Table) -> pa.Table:
+        """`table` as it is."""
+        arity = table["n_elements"].to_numpy()
+        for k in np.unique(arity).tolist():
+            mine = table["chemical_system"].filter(pa.array(arity == k))
+            self.candidates[k] += len(mine)
+            self.systems[k].update(mine.unique().to_pylist())
+        return table
 
 
 def _summary(
     space: CompositionSpace,
-    chunks: dict[int, ChunkResult],
-    candidates: pa.Table,
+    chunks: dict[int, Chunk],
+    tally: Tally,
     checksum: str,
     scanned_now: int,
     seconds: float,
 ) -> dict[str, Any]:
-    arity = candidates["n_elements"].to_numpy()
-    systems = candidates["chemical_system"].to_numpy(zero_copy_only=False)
     screened = sum(c.screened for c in chunks.values())
     predict = sum(c.predict_seconds for c in chunks.values())
     hull = sum(c.hull_seconds for c in chunks.values())
     return {
         "compositions": len(space),
         "screened": screened,
-        "candidates": len(candidates),
+        "candidates": tally.candidates.total(),
         "by_arity": {
             str(b.arity): {
                 "compositions": b.stop - b.start,
                 "systems": b.systems,
-                "candidates": int((arity == b.arity).sum()),
-                "systems_with_candidate": len(set(systems[arity == b.arity])),
+                "candidates": tally.candidates[b.arity],
+                "systems_with_candidate": len(tally.systems[b.arity]),
             }
             for b in space.blocks
         },

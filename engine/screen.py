@@ -16,6 +16,9 @@ from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
 from matscreen.models.formula import format_formula
 
+AT_ONCE = 2**16
+"""Candidates described at a time, which bounds the memory that their formulas take as Python text."""
+
 
 @dataclass(frozen=True)
 class Screened:
@@ -81,8 +84,12 @@ def screen_chunk(
         hull_energy, hull_seconds = hull_stage.result()
 
     keep = predicted - hull_energy < -threshold
-    candidates = _candidates(ids[keep], elements[keep], amounts[keep], predicted[keep], phases)
-    return Screened(candidates, len(ids), predict_seconds, hull_seconds)
+    kept = np.flatnonzero(keep)
+    parts = [
+        _candidates(ids[part], elements[part], amounts[part], predicted[part], phases)
+        for part in np.split(kept, range(AT_ONCE, len(kept), AT_ONCE))
+    ]
+    return Screened(pa.concat_batches(parts), len(ids), predict_seconds, hull_seconds)
 
 
 def _candidates(

@@ -1,5 +1,6 @@
 """Check a finished run from scratch: its files, and a sample of its rows by the reference kernels."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from matscreen.engine import rundir, schema
+from matscreen.engine.merge import merge
 from matscreen.engine.oxidation import is_charge_neutral
-from matscreen.engine.scan import merge, reopen
+from matscreen.engine.scan import reopen
 from matscreen.kernels import hull
 from matscreen.models.errors import JobError
 
@@ -43,7 +45,7 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
         No finished run at `path`, or its model or reference is gone.
     """
     config = rundir.read_config(path)
-    candidates, summary = rundir.read_candidates(path), rundir.read_summary(path)
+    candidates, summary = rundir.open_candidates(path), rundir.read_summary(path)
     job = reopen(config)
     with rundir.locked(path):
         if rundir.file_checksum(path / "candidates.parquet") != summary["candidates_sha256"]:
@@ -53,19 +55,24 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
         found = {c.number: (c.start, c.stop) for c in chunks if c}
         if None in chunks or found != dict(enumerate(ranges)):
             raise JobError(f"chunk files are damaged or missing; `matscreen resume {path}` mends the run")
-    if not merge(c for c in chunks if c).equals(candidates):
-        raise JobError(f"{path / 'candidates.parquet'} does not hold the candidates of the chunks")
+        merged = merge([c.file for c in chunks if c])
+        groups = (candidates.read_row_group(n).replace_schema_metadata(None) for n in range(candidates.num_row_groups))
+        if not all(table.equals(group) for table, group in itertools.zip_longest(merged, groups)):
+            raise JobError(f"{path / 'candidates.parquet'} does not hold the candidates of the chunks")
     say("files are whole; computing a sample again")
 
     generator = np.random.default_rng(seed)
-    kept = candidates["id"].to_numpy()
+    kept, kept_energy, kept_hull = (
+        column.to_numpy()
+        for column in candidates.read(columns=["id", "formation_energy_ev_atom", "hull_energy_ev_atom"]).columns
+    )
     chosen = np.union1d(
         generator.choice(kept, min(sample, len(kept)), replace=False),
         generator.integers(0, len(job.space), sample if sample else 0),
     )
     rows = [schema.composition_arrays(job.space.chunk(i, i + 1)) for i in chosen.tolist()]
     if not rows:
-        return Verified(len(chunks), len(candidates), 0, 0.0, 0.0)
+        return Verified(len(chunks), len(kept), 0, 0.0, 0.0)
     ids, elements, amounts = (np.concatenate(part) for part in zip(*rows, strict=True))
     energy = job.model.energies(elements, amounts, backend="reference").astype(np.float64)
     at_hull = hull.hull_energies(elements, amounts, job.phases.index, backend="reference")
@@ -81,12 +88,12 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
         what = "is a candidate" if is_kept[row] else "is not a candidate"
         raise JobError(f"{job.space[int(ids[row])]} {what}, but lies {distance[row]:.4f} eV/atom from the hull")
 
-    place = {number: row for row, number in enumerate(kept.tolist())}
-    at = [place[i] for i in ids[is_kept].tolist()]
-    energy_error = np.abs(candidates["formation_energy_ev_atom"].to_numpy()[at] - energy[is_kept]).max(initial=0)
-    hull_error = np.abs(candidates["hull_energy_ev_atom"].to_numpy()[at] - at_hull[is_kept]).max(initial=0)
+    by_id = np.argsort(kept)
+    at = by_id[np.searchsorted(kept, ids[is_kept], sorter=by_id)]
+    energy_error = np.abs(kept_energy[at] - energy[is_kept]).max(initial=0)
+    hull_error = np.abs(kept_hull[at] - at_hull[is_kept]).max(initial=0)
     if energy_error > ENERGY_TOLERANCE or hull_error > HULL_TOLERANCE:
         raise JobError(
             f"energies differ by {energy_error:.2e} and hull energies by {hull_error:.2e} eV/atom from the sample"
         )
-    return Verified(len(chunks), len(candidates), len(ids), float(energy_error), float(hull_error))
+    return Verified(len(chunks), len(kept), len(ids), float(energy_error), float(hull_error))

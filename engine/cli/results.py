@@ -18,8 +18,8 @@ def show(run: RunPath, top: o.Top = None, form: o.Format = "table") -> None:
     """Show the candidates of a finished run, those furthest below the hull first."""
     if top is not None and top < 0:
         raise InputError(f"--top takes a number of candidates, not {top}")
-    config, candidates, summary = rundir.read_config(run), rundir.read_candidates(run), rundir.read_summary(run)
-    shown = candidates.slice(0, top if top is not None else 20 if form == "table" else None)
+    config, summary = rundir.read_config(run), rundir.read_summary(run)
+    shown = rundir.read_candidates(run, top if top is not None else 20 if form == "table" else None)
     if form == "table":
         rows = [
             (
@@ -36,7 +36,7 @@ def show(run: RunPath, top: o.Top = None, form: o.Format = "table") -> None:
         title = f"{run}: more than {config.threshold} eV/atom below the hull of {config.reference['name']}"
         print_table(title, headers, rows)
         print()
-    print_compositions(shown, form, f"The best {len(shown):,} of {len(candidates):,} candidates (eV/atom)")
+    print_compositions(shown, form, f"The best {len(shown):,} of {summary['candidates']:,} candidates (eV/atom)")
 
 
 def verify(

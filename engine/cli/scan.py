@@ -11,6 +11,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import PROGRESS, print_compositions, say
 from matscreen.engine.element_sets import format_elements
+from matscreen.engine.rundir import read_candidates
 from matscreen.engine.scan import Progress, Run
 from matscreen.engine.scan import resume as resume_run
 from matscreen.engine.scan import scan as scan_space
@@ -114,9 +115,9 @@ class _ScanProgress:
 
 
 def _print_run(run: Run, top: int | None, form: str) -> None:
-    candidates, summary = run.candidates, run.summary
-    shown = candidates.slice(0, top if top is not None else 20 if form == "table" else None)
-    title = f"The best {len(shown):,} of {len(candidates):,} candidates (eV/atom)"
+    summary = run.summary
+    shown = read_candidates(run.path, top if top is not None else 20 if form == "table" else None)
+    title = f"The best {len(shown):,} of {summary['candidates']:,} candidates (eV/atom)"
     print_compositions(shown, form, title)
     rates = summary["throughput"]
     done, seconds = rates["last_session_compositions"], rates["last_session_seconds"]
