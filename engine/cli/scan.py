@@ -15,6 +15,7 @@ from matscreen.engine.rundir import read_candidates
 from matscreen.engine.scan import Progress, Run
 from matscreen.engine.scan import resume as resume_run
 from matscreen.engine.scan import scan as scan_space
+from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
 
 
@@ -55,6 +56,8 @@ def scan(
     name = format_elements(space.elements) if len(space.elements) <= 8 else f"{len(space.elements)}-elements"
     path = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     say(f"{len(space):,} compositions · model {network.name} · {len(phases):,} phases of {phases.name} · {path}")
+    if unknown := [SYMBOLS[z] for z in space.elements if z not in phases.elements]:
+        say(f"{phases.name} holds no compound of {', '.join(unknown)}: candidates with them have few rivals to beat")
     with _ScanProgress() as progress:
         run = scan_space(
             space, network, phases, path, threshold, charge_neutral, chunk_size, workers, scheduler, progress.update

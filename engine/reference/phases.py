@@ -77,6 +77,11 @@ class PhaseTable:
     def __len__(self) -> int:
         return len(self.table)
 
+    @property
+    def elements(self) -> frozenset[int]:
+        """Atomic numbers that occur in compounds; the table knows nothing of any other element but itself."""
+        return frozenset(z for row in self.table["elements"].to_pylist() if len(row) > 1 for z in row)
+
     def __repr__(self) -> str:
         return (
             f"PhaseTable({self.name}: {len(self):,} phases, {len(self.index.energies):,} on the hull of their system)"

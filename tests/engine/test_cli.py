@@ -109,6 +109,8 @@ def test_a_day_at_the_command_line(
     assert "oqmd-legacy" in capsys.readouterr().out
     assert run(monkeypatch, "doctor") == 0
     assert "elemnet-oqmd" in capsys.readouterr().out
+    assert run(monkeypatch, "scan", "Pm-O", "--top", "0") == 0
+    assert "holds no compound of Pm" in capsys.readouterr().err
     assert run(monkeypatch, "scan", "Li-O", "--out", "run") == 2
     (tmp_path / "run" / "candidates.parquet").write_bytes(b"nothing")
     assert run(monkeypatch, "show", "run") == 1

@@ -10,6 +10,7 @@ import pytest
 
 from matscreen.engine import PhaseTable
 from matscreen.engine.reference import SOURCES, sources
+from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.errors import InputError, JobError
 
 
@@ -17,6 +18,7 @@ def test_embedded_default(phases: PhaseTable) -> None:
     assert len(phases) == 15_436
     content = sources.cached_path("oqmd-legacy").read_bytes()
     assert hashlib.sha256(content).hexdigest() == SOURCES["oqmd-legacy"].sha256
+    assert {z for z in ELEMNET_ELEMENTS if z not in phases.elements} == {61}  # promethium
     assert phases.decomposition("LiFePO4") == {"LiFePO4": pytest.approx(1)}
     assert phases.hull_energy(["Fe2O3", "Fe", "Fe4O6"]).tolist() == pytest.approx([-1.648144, 0, -1.648144])
 

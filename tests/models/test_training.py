@@ -1,5 +1,6 @@
 """Training: the cleaning rules, splits that stay, and a killed run that ends with the same weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,21 @@ def test_fit_learns_and_writes_a_model(compounds: Path, tmp_path: Path) -> None:
     assert metrics["train_mae_ev_atom"] < 0.3 * spread
     assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
     assert not (tmp_path / "m.checkpoint").exists()
+
+
+def test_dropout_in_prediction(compounds: Path, tmp_path: Path) -> None:
+    """Validation then drops too, and the card tells the errors with and without."""
+    dropping = Recipe(epochs=12, batch=32, dropout=(0.3, 0.3, 0.3, 0.3), predict_with_dropout=True)
+    cards = {
+        recipe: fit_elemnet(compounds, tmp_path / f"{n}.safetensors", recipe, lambda _: None).card
+        for n, recipe in enumerate((dropping, replace(dropping, predict_with_dropout=False)))
+    }
+    with_it, without = cards.values()
+    assert with_it["history"][0]["train_mae"] == without["history"][0]["train_mae"]  # training is the same
+    assert with_it["history"][0]["validation_mae"] != without["history"][0]["validation_mae"]
+    once, mean = (with_it["metrics"][f"test_mae_{name}with_dropout_ev_atom"] for name in ("", "mean_of_ten_"))
+    assert mean < once  # the mean of ten draws errs less than one draw, whatever the truth (Jensen)
+    assert not any("dropout" in name for name in without["metrics"])
 
 
 def test_early_stopping(compounds: Path, tmp_path: Path) -> None:
