@@ -52,7 +52,7 @@ def copy_rate() -> float:
 def publish(name: str, figures: dict[str, Any]) -> None:
     """Print the figures and write them, with machine, versions and commit, to `bench/results/NAME.json`."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    packages = ("numpy", "numba", "torch", "pymatgen-core", "scipy")
+    packages = ("numpy", "numba", "torch", "pymatgen-core", "matminer", "scipy")
     record = {
         "benchmark": name,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
