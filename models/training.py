@@ -153,7 +153,8 @@ def _task(data: Dataset, rows: np.ndarray, anchors: int) -> _Task:
     inputs = torch.cat([torch.from_numpy(data.fractions), torch.eye(elements)])
     target = torch.cat([torch.from_numpy(data.energies)[:, None], torch.zeros(elements, 1)])
     chosen = torch.from_numpy(rows)
-    mean, scale = float(target[chosen].mean()), float(target[chosen].std())
+    known = data.energies[rows].astype(np.float64)  # NumPy sums in the same order whatever the number of threads
+    mean, scale = float(known.mean()), float(known.std())
     pure = torch.arange(len(data), len(data) + elements).repeat(anchors)
     return _Task(inputs, (target - mean) / scale, torch.cat([chosen, pure]), mean, scale)
 
