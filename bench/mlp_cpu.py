@@ -6,7 +6,7 @@ import torch
 from bench.harness import median_seconds, publish, sgemm_rate
 from matscreen import models
 from matscreen.kernels import mlp
-from matscreen.models.elemnet import elemnet
+from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
 
 COUNT, BATCH = 16_384, 4096
 
@@ -27,7 +27,7 @@ def main() -> None:
     fractions = generator.dirichlet(np.ones(4), COUNT).astype(np.float32)
     dense = np.zeros((COUNT, 86), np.float32)
     np.put_along_axis(dense, places, fractions, axis=1)
-    network, tensor = elemnet((0, 0, 0, 0)).eval(), torch.from_numpy(dense)
+    network, tensor = DenseNetwork(ARCHITECTURES["elemnet"], 86).eval(), torch.from_numpy(dense)
     parts = [slice(i, i + BATCH) for i in range(0, COUNT, BATCH)]
     with torch.no_grad():
         ours = COUNT / median_seconds(lambda: mlp.forward(places, fractions, layers))

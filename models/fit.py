@@ -10,8 +10,10 @@ import numpy as np
 import torch
 
 from matscreen.kernels import mlp
-from matscreen.models import dataset, elemnet
+from matscreen.models import dataset
+from matscreen.models.architecture import ARCHITECTURES, DenseNetwork, Jump, Pair, folded
 from matscreen.models.elements import ELEMNET_ELEMENTS
+from matscreen.models.encoding import Encoding, fit_encoding, inputs
 from matscreen.models.errors import InputError
 from matscreen.models.model import Model, load, save
 from matscreen.models.parity import parity_plot
@@ -21,8 +23,10 @@ HALF_PRECISION_COST = 0.001
 """eV/atom; weights are kept in half precision if the test error moves by less."""
 
 
-def fit_elemnet(data_path: Path, out: Path, recipe: Recipe, report: Callable[[Progress], None]) -> Model:
-    """Train ElemNet on `data_path` and write the model `out` (.safetensors), its card (.json) and parity plot (.png).
+def fit(architecture: str, data_path: Path, out: Path, recipe: Recipe, report: Callable[[Progress], None]) -> Model:
+    """Train the network `architecture` (of `ARCHITECTURES`) on `data_path`.
+
+    Writes the model `out` (.safetensors), its card (.json) and parity plot (.png).
 
     The state after each epoch is kept in `out` with the suffix .checkpoint; calling again after an interruption goes on
     from there and ends with the same weights. The test part (10% by formula hash) is looked at once, at the end.
@@ -38,21 +42,24 @@ def fit_elemnet(data_path: Path, out: Path, recipe: Recipe, report: Callable[[Pr
     parts = dataset.split(data, recipe.seed)
     if min(len(rows) for rows in parts.values()) == 0:
         raise InputError(f"{data_path}: {len(data)} compounds are too few to train, validate and test on")
-    network = elemnet.elemnet(recipe.dropout, recipe.seed)
+    plan = ARCHITECTURES[architecture]
+    encoding = fit_encoding(plan.inputs, data.fractions[parts["train"]])
+    network = DenseNetwork(plan, inputs(encoding, len(ELEMNET_ELEMENTS)), recipe.dropout, recipe.seed)
     checkpoint = out.with_suffix(".checkpoint")
     try:
-        history = train(network, data, parts, recipe, checkpoint, report)
+        history = train(network, data, encoding, parts, recipe, checkpoint, report)
     except ValueError as error:
         raise InputError(str(error)) from None
 
-    layers = [(weight.numpy(), bias.numpy()) for weight, bias in elemnet.dense_layers(network)]
-    half = [(weight.astype(np.float16), bias.astype(np.float16)) for weight, bias in layers]
-    full, halved = (held_out_error(chosen, data, parts["test"]) for chosen in (layers, half))
+    whole = folded(network)
+    half = in_half_precision(*whole)
+    full, halved = (held_out_error(mlp.pack(*chosen), encoding, data, parts["test"]) for chosen in (whole, half))
     use_half = abs(np.abs(halved).mean() - np.abs(full).mean()) < HALF_PRECISION_COST
     shipped = halved if use_half else full
     best = min(history, key=lambda epoch: epoch["validation_mae"])
     card: dict[str, Any] = {
-        "description": "ElemNet (Jha 2020, table 3.1): 17 dense layers from element fractions to formation energy",
+        "description": f"{architecture} (Jha 2020): {len(plan.widths)} dense layers, {plan.inputs} to formation energy",
+        "network": architecture,
         "data": {
             "file": data_path.name,
             "sha256": hashlib.sha256(data_path.read_bytes()).hexdigest(),
@@ -77,32 +84,37 @@ def fit_elemnet(data_path: Path, out: Path, recipe: Recipe, report: Callable[[Pr
         "history": [{key: round(value, 5) for key, value in epoch.items()} for epoch in history],
     }
     if recipe.predict_with_dropout:
-        card["metrics"] |= with_dropout(network, data, parts["test"])
-    save(out, half if use_half else layers, ELEMNET_ELEMENTS, card)
+        card["metrics"] |= with_dropout(network, encoding, data, parts["test"])
+    save(out, *(half if use_half else whole), encoding, ELEMNET_ELEMENTS, card)
     true = data.energies[parts["test"]]
     parity_plot(true, true + shipped, out.with_suffix(".png"), f"{out.stem}: {len(true):,} compounds held out")
     checkpoint.unlink()
     return load(out)
 
 
-def held_out_error(layers: list[tuple[np.ndarray, np.ndarray]], data: dataset.Dataset, rows: np.ndarray) -> np.ndarray:
+def in_half_precision(pairs: list[Pair], jumps: list[Jump]) -> tuple[list[Pair], list[Jump]]:
+    """The same layers in float16."""
+    return (
+        [(weight.astype(np.float16), bias.astype(np.float16)) for weight, bias in pairs],
+        [jump and (jump[0], None if jump[1] is None else jump[1].astype(np.float16)) for jump in jumps],
+    )
+
+
+def held_out_error(layers: mlp.Layers, encoding: Encoding, data: dataset.Dataset, rows: np.ndarray) -> np.ndarray:
     """Predicted less true formation energy (N,) of `rows`, through the kernel that a scan uses."""
-    fractions = data.fractions[rows]
-    width = int((fractions > 0).sum(axis=1).max())
-    places = np.argsort(-fractions, axis=1, kind="stable")[:, :width]
-    chosen = np.take_along_axis(fractions, places, axis=1)
-    predicted = mlp.forward(places, chosen, mlp.pack(layers))
-    error: np.ndarray = predicted - data.energies[rows]
+    error: np.ndarray = mlp.forward_dense(encoding.dense(data.fractions[rows]), layers) - data.energies[rows]
     return error
 
 
-def with_dropout(network: torch.nn.Module, data: dataset.Dataset, rows: np.ndarray) -> dict[str, float]:
+def with_dropout(
+    network: DenseNetwork, encoding: Encoding, data: dataset.Dataset, rows: np.ndarray
+) -> dict[str, float]:
     """Errors on `rows` with dropout in prediction, as published: each compound predicted ten times (Jha 2020, 5.2)."""
     network.train()
     torch.manual_seed(0)
-    inputs = torch.from_numpy(data.fractions[rows])
+    compounds = torch.from_numpy(encoding.dense(data.fractions[rows]))
     with torch.no_grad():
-        passes = np.stack([network(inputs)[:, 0].numpy() for _ in range(10)])
+        passes = np.stack([network(compounds)[:, 0].numpy() for _ in range(10)])
     errors = passes - data.energies[rows]
     return {
         "test_mae_with_dropout_ev_atom": round(float(np.abs(errors).mean()), 5),

@@ -13,7 +13,9 @@ import safetensors.numpy
 
 from matscreen.kernels import mlp
 from matscreen.kernels.backend import Backend
+from matscreen.models.architecture import Jump, Pair
 from matscreen.models.elements import ATOMIC_NUMBERS, SYMBOLS
+from matscreen.models.encoding import FRACTIONS, Encoding, inputs
 from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
 from matscreen.models.formula import composition_arrays
@@ -38,7 +40,8 @@ class Model:
     checksum : SHA-256 of that file
     card : everything its card says
     layers : the network, in float32
-    elements : (E,) int64, atomic numbers of the inputs, in order
+    elements : (E,) int64, atomic numbers that it knows; of the inputs, in order, where those are fractions
+    encoding : what the network is given
     """
 
     name: str
@@ -47,6 +50,7 @@ class Model:
     card: dict[str, Any]
     layers: mlp.Layers
     elements: np.ndarray
+    encoding: Encoding
 
     def predict(self, formulas: Sequence[str], backend: Backend = "auto") -> np.ndarray:
         """Formation energy of each formula: (N,) float32, eV/atom. ValueError names the first that cannot be done."""
@@ -71,6 +75,8 @@ class Model:
         if (places < 0).any():
             row, column = np.argwhere(places < 0)[0]
             raise ModelError(f"row {row + 1}: model {self.name} does not know {SYMBOLS[elements[row, column]]}")
+        if self.encoding.kind == "attributes":
+            return mlp.forward_dense(self.encoding.attributes(elements, amounts), self.layers, backend)
         fractions = amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)
         return mlp.forward(places, fractions.astype(np.float32), self.layers, backend)
 
@@ -100,16 +106,23 @@ def load(name: str | Path = DEFAULT) -> Model:
         raise ModelError(f"{path} is not the file that its card describes: its SHA-256 is {checksum}")
     try:
         tensors = safetensors.numpy.load(content)
-        pairs = [(tensors[f"{i}.weight"], tensors[f"{i}.bias"]) for i in range(len(tensors) // 2)]
-        layers = mlp.pack(pairs)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        numbers = range(sum(name.endswith(".weight") for name in tensors))
+        sources = card.get("shortcuts") or [None] * len(numbers)
+        layers = mlp.pack(
+            [(tensors[f"{i}.weight"], tensors[f"{i}.bias"]) for i in numbers],
+            [None if sources[i] is None else (sources[i], tensors.get(f"{i}.projection")) for i in numbers],
+        )
+        encoding = FRACTIONS
+        if card.get("inputs") == "attributes":
+            encoding = Encoding("attributes", tensors["input.mean"], tensors["input.scale"])
+    except (safetensors.SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(f"{path} holds no network that can be used: {error}") from None
     elements = np.array([ATOMIC_NUMBERS[symbol] for symbol in card["elements"]], np.int64)
-    if layers.weights[0].shape[0] != len(elements):
+    if layers.weights[0].shape[0] != inputs(encoding, len(elements)):
         raise ModelError(
-            f"{path} takes {layers.weights[0].shape[0]} inputs but its card names {len(elements)} elements"
+            f"{path} takes {layers.weights[0].shape[0]} inputs but its card names {inputs(encoding, len(elements))}"
         )
-    return Model(card["name"], path, checksum, card, layers, elements)
+    return Model(card["name"], path, checksum, card, layers, elements, encoding)
 
 
 def available() -> dict[str, dict[str, float]]:
@@ -118,13 +131,22 @@ def available() -> dict[str, dict[str, float]]:
 
 
 def save(
-    path: Path, layers: Sequence[tuple[np.ndarray, np.ndarray]], elements: Sequence[int], card: dict[str, Any]
+    path: Path,
+    layers: Sequence[Pair],
+    shortcuts: Sequence[Jump],
+    encoding: Encoding,
+    elements: Sequence[int],
+    card: dict[str, Any],
 ) -> None:
-    """Write weights ((out, in) and (out,) a layer, in the dtype given) to `path` and the card beside them."""
+    """Write weights (as `architecture.folded` gives them, in their dtype) to `path` and the card beside them."""
     tensors = {}
-    for i, (weight, bias) in enumerate(layers):
+    for i, ((weight, bias), shortcut) in enumerate(zip(layers, shortcuts, strict=True)):
         tensors[f"{i}.weight"] = np.ascontiguousarray(weight)
         tensors[f"{i}.bias"] = np.ascontiguousarray(bias)
+        if shortcut and shortcut[1] is not None:
+            tensors[f"{i}.projection"] = np.ascontiguousarray(shortcut[1])
+    if encoding.kind == "attributes":
+        tensors |= {"input.mean": encoding.mean, "input.scale": encoding.scale}
     content = safetensors.numpy.save(tensors)
     full = {
         **card,
@@ -132,7 +154,8 @@ def save(
         "architecture": ARCHITECTURE,
         "widths": [len(bias) for _, bias in layers],
         "elements": [SYMBOLS[z] for z in elements],
-        "input": "fraction of atoms of each element",
+        "shortcuts": [shortcut and shortcut[0] for shortcut in shortcuts],
+        "inputs": encoding.kind,
         "output": "formation energy, eV/atom",
         "weights_sha256": hashlib.sha256(content).hexdigest(),
     }

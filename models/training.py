@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from matscreen.models.architecture import DenseNetwork
 from matscreen.models.dataset import Dataset
+from matscreen.models.encoding import Encoding
 from matscreen.models.files import write_atomically
 
 
@@ -26,7 +28,7 @@ class Recipe:
     learning_rate : the peak with `one_cycle`, else constant
     weight_decay : decoupled (AdamW)
     one_cycle : warm up over the first tenth, then anneal by a cosine to nothing
-    dropout : drop probability after layers 4, 7, 10 and 13
+    dropout : drop probability after each of the first stacks of layers
     predict_with_dropout : whether validation drops too, as predictions then must: a network that has learnt with much
         dropout between its ReLU layers is worse without (its mean activations shift)
     anchors : how often an epoch shows each pure element at 0 eV/atom, which is what a formation energy means; without,
@@ -40,25 +42,22 @@ class Recipe:
     learning_rate: float = 1e-3
     weight_decay: float = 1.0
     one_cycle: bool = True
-    dropout: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    dropout: tuple[float, ...] = ()
     predict_with_dropout: bool = False
     anchors: int = 10
     patience: int = 60
     seed: int = 0
 
 
-PUBLISHED = Recipe(
-    epochs=1000,
-    batch=32,
-    learning_rate=1e-4,
-    weight_decay=0.0,
-    one_cycle=False,
-    dropout=(0.2, 0.1, 0.3, 0.2),
-    predict_with_dropout=True,
-    anchors=0,
-    patience=200,
-)
-"""Jha 2020, 3.2 and 5.2: Adam at 1e-4, batches of 32, early stopping, dropout in training and in prediction."""
+_CONSTANT = Recipe(epochs=1000, learning_rate=1e-4, weight_decay=0.0, one_cycle=False, anchors=0, patience=200)
+
+PUBLISHED: dict[str, Recipe] = {
+    "elemnet": replace(_CONSTANT, batch=32, dropout=(0.2, 0.1, 0.3, 0.2), predict_with_dropout=True),
+    "plain": replace(_CONSTANT, batch=64),
+    "srnet": replace(_CONSTANT, batch=64),
+    "irnet": replace(_CONSTANT, batch=64),
+}
+"""Jha 2020: ElemNet 3.2 and 5.2 (dropout in training and in prediction), the others 4.2; all Adam at 1e-4."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,9 @@ class Progress:
 
 
 def train(
-    network: nn.Module,
+    network: DenseNetwork,
     data: Dataset,
+    encoding: Encoding,
     parts: Mapping[str, np.ndarray],
     recipe: Recipe,
     checkpoint: Path,
@@ -86,7 +86,7 @@ def train(
     network gives eV/atom. After each epoch the whole state goes to `checkpoint`; a run that is killed continues from
     there and ends with the same weights. ValueError if `checkpoint` belongs to another recipe or data set.
     """
-    task = _task(data, parts["train"], recipe.anchors)
+    task = _task(data, encoding, parts["train"], recipe.anchors)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
@@ -139,7 +139,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Task:
-    """Fractions and standardised energies of all compounds, then of the pure elements; the rows to train on."""
+    """Inputs and standardised energies of all compounds, then of the pure elements; the rows to train on."""
 
     inputs: torch.Tensor
     target: torch.Tensor
@@ -148,9 +148,9 @@ class _Task:
     scale: float
 
 
-def _task(data: Dataset, rows: np.ndarray, anchors: int) -> _Task:
+def _task(data: Dataset, encoding: Encoding, rows: np.ndarray, anchors: int) -> _Task:
     elements = data.fractions.shape[1]
-    inputs = torch.cat([torch.from_numpy(data.fractions), torch.eye(elements)])
+    inputs = torch.from_numpy(encoding.dense(np.concatenate([data.fractions, np.eye(elements, dtype=np.float32)])))
     target = torch.cat([torch.from_numpy(data.energies)[:, None], torch.zeros(elements, 1)])
     chosen = torch.from_numpy(rows)
     known = data.energies[rows].astype(np.float64)  # NumPy sums in the same order whatever the number of threads
@@ -169,7 +169,8 @@ def _epoch(
 ) -> float:
     """One pass over the rows; returns the mean absolute error met on the way, eV/atom."""
     torch.manual_seed(recipe.seed * 1_000_003 + epoch)  # an epoch's draws do not depend on where a run resumed
-    batches = torch.split(task.rows[torch.randperm(len(task.rows))], recipe.batch)
+    order = task.rows[torch.randperm(len(task.rows))]
+    batches = [part for part in torch.split(order, recipe.batch) if len(part) > 1]  # batch norm can't do with one
     network.train()
     error, seen = 0.0, 0
     for step, batch in enumerate(batches):
@@ -186,12 +187,11 @@ def _epoch(
     return error / seen * task.scale
 
 
-def _fold_scale(network: nn.Module, task: _Task) -> None:
+def _fold_scale(network: DenseNetwork, task: _Task) -> None:
     """Let the last layer give eV/atom instead of the standardised target."""
-    last_layer = [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
     with torch.no_grad():
-        last_layer.weight.mul_(task.scale)
-        last_layer.bias.mul_(task.scale).add_(task.mean)
+        network.last.weight.mul_(task.scale)
+        network.last.bias.mul_(task.scale).add_(task.mean)
 
 
 def _write_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -9,20 +9,14 @@ import rich.progress
 import typer
 
 from matscreen.engine.cli.output import PROGRESS, say
+from matscreen.models.architecture import ARCHITECTURES
 from matscreen.models.errors import InputError
-from matscreen.models.fit import fit_elemnet
+from matscreen.models.fit import fit
 from matscreen.models.training import PUBLISHED, Progress, Recipe
 
-app = typer.Typer(help="Train a network on a table of formation energies.", no_args_is_help=True)
 
-
-@app.callback()
-def train() -> None:
-    """Train a network on a table of formation energies."""
-
-
-@app.command()
-def elemnet(
+def train(
+    network: Annotated[str, typer.Argument(help=f"One of {', '.join(ARCHITECTURES)}.", metavar="NETWORK")],
     data: Annotated[Path, typer.Option(help="CSV or Parquet with columns formula and formation_energy_ev_atom.")],
     out: Annotated[Path, typer.Option(help="Weights to write, .safetensors; card and parity plot go beside them.")],
     recipe: Annotated[
@@ -35,13 +29,19 @@ def elemnet(
     weight_decay: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first weights, the split and the order of compositions.")] = 0,
 ) -> None:
-    """Train ElemNet. Interrupt it at any time; the same command goes on after the last whole epoch."""
+    """Train a network on a table of formation energies.
+
+    Interrupt it at any time; the same command goes on after the last whole epoch.
+    """
+    if network not in ARCHITECTURES:
+        raise InputError(f"no network {network!r}: give one of {', '.join(ARCHITECTURES)}")
     given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "weight_decay": weight_decay}
     changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     for key, value in changed.items():
         if not 0 < value < 1e6 and not (key == "weight_decay" and value == 0):
             raise InputError(f"--{key.replace('_', '-')} must be positive, not {value}")
-    plan = replace(PUBLISHED if recipe == "published" else Recipe(), **changed, seed=seed)
+    chosen = PUBLISHED[network.partition("-")[0]] if recipe == "published" else Recipe()
+    plan = replace(chosen, **changed, seed=seed)
     started = time.perf_counter()
     with rich.progress.Progress(
         rich.progress.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -62,7 +62,7 @@ def elemnet(
                 task, total=state.total, completed=state.seen, epoch=state.epoch, rate=f"{rate:,.0f}", error=error
             )
 
-        model = fit_elemnet(data, out, plan, report)
+        model = fit(network, data, out, plan, report)
     for name, value in model.card["metrics"].items():
         print(f"{name} {value}")
     say(f"{out} with card {out.with_suffix('.json').name} and picture {out.with_suffix('.png').name}")

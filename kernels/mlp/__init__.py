@@ -1,4 +1,4 @@
-"""Forward pass of a dense ReLU network whose input is a handful of fractions among many elements (ElemNet).
+"""Forward pass of a dense ReLU network, with or without shortcuts (ElemNet, plain, SRNet and IRNet of Jha 2020).
 
 A composition has at most a few elements, so the first layer is not a product with a mostly empty row but the sum of the
 few rows of the weight matrix that its elements pick out.
@@ -8,19 +8,19 @@ import numpy as np
 
 from matscreen.kernels.backend import Backend, resolve
 from matscreen.kernels.mlp import cpu, reference
-from matscreen.kernels.mlp.layers import Layers, pack
+from matscreen.kernels.mlp.layers import Layers, Shortcut, pack
 
-__all__ = ["Layers", "forward", "pack"]
+__all__ = ["Layers", "Shortcut", "forward", "forward_dense", "pack"]
 
 
 def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: Backend = "auto") -> np.ndarray:
-    """Output of the network for each composition.
+    """Output of a network of element fractions for each composition.
 
     Parameters
     ----------
     places : (N, K) integer: which input each element of the composition is, 0 … inputs − 1; any where the fraction is 0
     fractions : (N, K) float: fraction of atoms of each, 0 in empty places
-    layers : from `pack`; ReLU follows every layer but the last, which has one output
+    layers : from `pack`
 
     Returns
     -------
@@ -39,3 +39,22 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: 
     if resolve(backend, "mlp") == "reference":
         return reference.forward(places, fractions, layers)
     return cpu.forward(places, fractions, layers)
+
+
+def forward_dense(inputs: np.ndarray, layers: Layers, backend: Backend = "auto") -> np.ndarray:
+    """Output of a network of any other inputs, such as the 145 attributes, for each row.
+
+    Parameters
+    ----------
+    inputs : (N, inputs of the network) float, finite
+    layers : from `pack`
+
+    Returns
+    -------
+    (N,) float32 (float64 from the reference). On the CPU a row's result does not depend on the others given.
+    """
+    if inputs.ndim != 2 or inputs.shape[1] != layers.weights[0].shape[0]:
+        raise ValueError(f"inputs must be (N, {layers.weights[0].shape[0]}), not {inputs.shape}")
+    if resolve(backend, "mlp") == "reference":
+        return reference.forward_dense(inputs, layers)
+    return cpu.forward_dense(inputs, layers)

@@ -1,4 +1,4 @@
-"""Float32 on the CPU: a gathered first layer (Numba), then products and ReLU in two buffers used over and over.
+"""Float32 on the CPU: a gathered first layer (Numba), then products and ReLU in a few buffers used over and over.
 
 Every product has the same `BATCH` rows, the last batch padded with what the buffer held: a matrix library may sum in
 another order for another shape, and a composition's energy must not depend on its neighbours. Larger batches leave the
@@ -18,24 +18,76 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers) -> np.nda
     """See the package. Uses as many threads as PyTorch is set to."""
     places = places.astype(np.int32, copy=False)
     fractions = fractions.astype(np.float32, copy=False)
-    weights = [torch.from_numpy(w) for w in layers.weights]
-    last = len(weights) - 1
-    buffers = [torch.zeros(BATCH * max(w.shape[1] for w in weights)) for _ in range(2)]
-    outputs = [buffers[i % 2][: BATCH * w.shape[1]].view(BATCH, -1) for i, w in enumerate(weights)]
-    views = [output.numpy() for output in outputs]
+    activations = _activations(layers)
+    inputs, first = activations[0].numpy(), activations[1].numpy()
+    from_inputs = any(shortcut and shortcut.source == 0 for shortcut in layers.shortcuts)
     result = np.empty(len(places), np.float32)
     for start in range(0, len(places), BATCH):
         part = slice(start, start + BATCH)
-        _first_layer(places[part], fractions[part], layers.weights[0], layers.biases[0], views[0])
-        for i in range(1, len(weights)):
-            torch.mm(outputs[i - 1], weights[i], out=outputs[i])
-            _add_bias(views[i], layers.biases[i], -np.inf if i == last else 0.0)
-        result[part] = views[last][: len(result) - start, 0]
+        if from_inputs:
+            _scatter(places[part], fractions[part], inputs)
+        _gather(places[part], fractions[part], layers.weights[0], layers.biases[0], first)
+        _shortcut(1, layers, activations)
+        _rest(2, layers, activations)
+        result[part] = activations[-1].numpy()[: len(result) - start, 0]
     return result
 
 
+def forward_dense(inputs: np.ndarray, layers: Layers) -> np.ndarray:
+    """See the package. Uses as many threads as PyTorch is set to."""
+    activations = _activations(layers)
+    result = np.empty(len(inputs), np.float32)
+    for start in range(0, len(inputs), BATCH):
+        rows = inputs[start : start + BATCH]
+        activations[0].numpy()[: len(rows)] = rows
+        _rest(1, layers, activations)
+        result[start : start + BATCH] = activations[-1].numpy()[: len(rows), 0]
+    return result
+
+
+def _rest(first: int, layers: Layers, activations: list[torch.Tensor]) -> None:
+    """Layers from number `first` on."""
+    last = len(layers.weights)
+    for number in range(first, last + 1):
+        torch.mm(activations[number - 1], torch.from_numpy(layers.weights[number - 1]), out=activations[number])
+        _add_bias(activations[number].numpy(), layers.biases[number - 1], -np.inf if number == last else 0.0)
+        _shortcut(number, layers, activations)
+
+
+def _shortcut(number: int, layers: Layers, activations: list[torch.Tensor]) -> None:
+    shortcut = layers.shortcuts[number - 1]
+    if shortcut is None:
+        return
+    source = activations[shortcut.source]
+    if shortcut.projection is None:
+        activations[number].add_(source)
+    else:
+        activations[number].addmm_(source, torch.from_numpy(shortcut.projection))
+
+
+def _activations(layers: Layers) -> list[torch.Tensor]:
+    """(BATCH, width) views for the input and every layer's output, in as few buffers as their lives allow."""
+    widths = [layers.weights[0].shape[0], *(w.shape[1] for w in layers.weights)]
+    last_use = [number + 1 for number in range(len(widths))]
+    for number, shortcut in enumerate(layers.shortcuts, start=1):
+        if shortcut:
+            last_use[shortcut.source] = max(last_use[shortcut.source], number)
+    buffers: list[torch.Tensor] = []
+    free_from: list[int] = []  # of each buffer: the first layer that may write it
+    views = []
+    for number, width in enumerate(widths):
+        place = next((i for i, free in enumerate(free_from) if free <= number), len(buffers))
+        if place == len(buffers):
+            buffers.append(torch.zeros(BATCH * max(widths)))
+            free_from.append(0)
+        free_from[place] = last_use[number] + 1
+        views.append(buffers[place][: BATCH * width].view(BATCH, -1))
+    return views
+
+
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _first_layer(places, fractions, weight, bias, out):
+def _gather(places, fractions, weight, bias, out):
+    """The first layer: a row of nearly all zeros times a matrix is the few rows of the matrix that it picks out."""
     for n in range(len(places)):
         row = out[n]
         for j in range(len(bias)):
@@ -48,6 +100,15 @@ def _first_layer(places, fractions, weight, bias, out):
                     row[j] += fraction * picked[j]
         for j in range(len(bias)):
             row[j] = max(row[j], np.float32(0))
+
+
+@numba.njit(cache=True, nogil=True)
+def _scatter(places, fractions, out):
+    """The same rows with their zeros."""
+    for n in range(len(places)):
+        out[n] = 0
+        for k in range(places.shape[1]):
+            out[n, places[n, k]] += fractions[n, k]
 
 
 @numba.njit(cache=True, nogil=True)

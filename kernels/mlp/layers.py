@@ -1,20 +1,48 @@
 """Weights of a dense network as the kernels want them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 
+class Shortcut(NamedTuple):
+    """What is added to a layer's output after its ReLU.
+
+    Attributes
+    ----------
+    source : an activation: 0 is the network's input, l the output of layer l
+    projection : (in, out) float32, contiguous: a linear map of it; None where the widths are equal
+    """
+
+    source: int
+    projection: np.ndarray | None
+
+
 class Layers(NamedTuple):
-    """weights[l] is (in, out) float32, contiguous; biases[l] is (out,) float32."""
+    """A dense network: activation l = ReLU(activation l−1 · weights[l−1] + biases[l−1]) + shortcut.
+
+    The last layer has neither ReLU nor shortcut.
+
+    Attributes
+    ----------
+    weights : of each layer (in, out) float32, contiguous
+    biases : of each layer (out,) float32
+    shortcuts : of each layer, or None
+    """
 
     weights: tuple[np.ndarray, ...]
     biases: tuple[np.ndarray, ...]
+    shortcuts: tuple[Shortcut | None, ...]
 
 
-def pack(layers: Iterable[tuple[np.ndarray, np.ndarray]]) -> Layers:
+def pack(
+    layers: Iterable[tuple[np.ndarray, np.ndarray]],
+    shortcuts: Sequence[tuple[int, np.ndarray | None] | None] = (),
+) -> Layers:
     """`Layers` from (weight (out, in), bias (out,)) pairs, the usual order of the axes.
+
+    `shortcuts` (none by default) has for each layer None or (source, projection (out, in) or None).
 
     ValueError if the widths do not chain, the last layer has more than one output, or a weight is not finite.
     """
@@ -28,4 +56,30 @@ def pack(layers: Iterable[tuple[np.ndarray, np.ndarray]]) -> Layers:
             raise ValueError(f"layer {number} has a weight that is not finite")
     if len(pairs) < 2 or pairs[-1][0].shape[0] != 1:
         raise ValueError("a network has at least two layers, and the last has one output")
-    return Layers(tuple(np.ascontiguousarray(w.T) for w, _ in pairs), tuple(b for _, b in pairs))
+    if len(shortcuts) not in (0, len(pairs)):
+        raise ValueError(f"{len(shortcuts)} shortcuts do not fit {len(pairs)} layers")
+    widths = [pairs[0][0].shape[1], *(len(bias) for _, bias in pairs)]
+    packed = [
+        _shortcut(given, number, widths) for number, given in enumerate(shortcuts or [None] * len(pairs), start=1)
+    ]
+    if packed[-1] is not None:
+        raise ValueError("the last layer takes no shortcut")
+    return Layers(
+        tuple(np.ascontiguousarray(weight.T) for weight, _ in pairs), tuple(bias for _, bias in pairs), tuple(packed)
+    )
+
+
+def _shortcut(given: tuple[int, np.ndarray | None] | None, layer: int, widths: list[int]) -> Shortcut | None:
+    if given is None:
+        return None
+    source, projection = given
+    if not 0 <= source < layer:
+        raise ValueError(f"layer {layer} cannot take a shortcut from activation {source}")
+    if projection is None:
+        if widths[source] != widths[layer]:
+            raise ValueError(f"layer {layer}: a shortcut from width {widths[source]} needs a projection")
+        return Shortcut(source, None)
+    projection = np.asarray(projection, np.float32)
+    if projection.shape != (widths[layer], widths[source]) or not np.isfinite(projection).all():
+        raise ValueError(f"layer {layer}: projection {projection.shape} does not fit or is not finite")
+    return Shortcut(source, np.ascontiguousarray(projection.T))

@@ -7,10 +7,20 @@ from matscreen.kernels.mlp.layers import Layers
 
 def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers) -> np.ndarray:
     """See the package; (N,) float64."""
-    activation = np.zeros((len(places), layers.weights[0].shape[0]))
-    np.add.at(activation, (np.arange(len(places))[:, None], places), fractions)
-    for layer, (weight, bias) in enumerate(zip(layers.weights, layers.biases, strict=True)):
-        if layer:
+    inputs = np.zeros((len(places), layers.weights[0].shape[0]))
+    np.add.at(inputs, (np.arange(len(places))[:, None], places), fractions)
+    return forward_dense(inputs, layers)
+
+
+def forward_dense(inputs: np.ndarray, layers: Layers) -> np.ndarray:
+    """See the package; (N,) float64."""
+    activations = [inputs.astype(np.float64)]
+    for weight, bias, shortcut in zip(*layers, strict=True):
+        activation = activations[-1] @ weight.astype(np.float64) + bias
+        if len(activations) < len(layers.weights):
             activation = np.maximum(activation, 0)
-        activation = activation @ weight.astype(np.float64) + bias
-    return activation[:, 0]
+        if shortcut:
+            source = activations[shortcut.source]
+            activation += source if shortcut.projection is None else source @ shortcut.projection.astype(np.float64)
+        activations.append(activation)
+    return activations[-1][:, 0]

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from matscreen.kernels.mlp import forward, pack
-from matscreen.models.elemnet import dense_layers, elemnet
+from matscreen.kernels.mlp import forward, forward_dense, pack
+from matscreen.models.architecture import ARCHITECTURES, DenseNetwork, folded, kernel_layers
 
 
 @pytest.fixture(scope="module")
-def network() -> torch.nn.Sequential:
-    return elemnet((0, 0, 0, 0), seed=3).eval()
+def network() -> DenseNetwork:
+    return DenseNetwork(ARCHITECTURES["elemnet"], 86, seed=3).eval()
 
 
 def compositions(n: int, rng: np.random.Generator, width: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -27,13 +27,11 @@ def compositions(n: int, rng: np.random.Generator, width: int = 4) -> tuple[np.n
 
 @pytest.mark.parametrize("n", [0, 1, 63, 512, 513, 1500])
 @pytest.mark.parametrize("width", [1, 4, 7])
-def test_against_reference_and_torch(
-    network: torch.nn.Sequential, rng: np.random.Generator, n: int, width: int
-) -> None:
+def test_against_reference_and_torch(network: DenseNetwork, rng: np.random.Generator, n: int, width: int) -> None:
     places, fractions = compositions(n, rng, width)
     if width == 1:
         fractions[:] = 1
-    layers = pack([(w.numpy(), b.numpy()) for w, b in dense_layers(network)])
+    layers = kernel_layers(network)
     ours = forward(places, fractions, layers)
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, forward(places, fractions, layers, backend="reference"), atol=2e-5)
@@ -43,17 +41,73 @@ def test_against_reference_and_torch(
         np.testing.assert_allclose(ours, network(torch.from_numpy(dense))[:, 0].numpy(), atol=2e-5)
 
 
-def test_an_element_given_twice_adds_up(network: torch.nn.Sequential) -> None:
-    layers = pack([(w.numpy(), b.numpy()) for w, b in dense_layers(network)])
+def settled(name: str, inputs: int, rng: np.random.Generator) -> DenseNetwork:
+    """A network whose batch norms have seen data, so that folding them is not trivial."""
+    network = DenseNetwork(ARCHITECTURES[name], inputs, seed=1)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.3)
+    network.train()
+    with torch.no_grad():
+        for _ in range(30):
+            network(torch.from_numpy(rng.normal(size=(256, inputs)).astype(np.float32)))
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "elemnet"])
+def test_folded_batch_norm_and_shortcuts_change_nothing(name: str, rng: np.random.Generator) -> None:
+    network = settled(name, 145, rng)
+    inputs = rng.normal(size=(700, 145)).astype(np.float32)
+    layers = kernel_layers(network)
+    ours = forward_dense(inputs, layers)
+    with torch.no_grad():
+        plain = network(torch.from_numpy(inputs))[:, 0].numpy()
+        exact = network.double()(torch.from_numpy(inputs).double())[:, 0].numpy()
+    scale = np.abs(exact).max()
+    np.testing.assert_allclose(ours / scale, plain / scale, atol=1e-5)
+    np.testing.assert_allclose(forward_dense(inputs, layers, backend="reference") / scale, exact / scale, atol=1e-6)
+    order = rng.permutation(700)
+    np.testing.assert_array_equal(forward_dense(inputs[order], layers), ours[order])
+
+
+@pytest.mark.parametrize("name", ["srnet-17", "irnet-24"])
+def test_shortcuts_from_sparse_inputs(name: str, rng: np.random.Generator) -> None:
+    network = settled(name, 86, rng)
+    places, fractions = compositions(600, rng)
+    layers = kernel_layers(network)
+    dense = np.zeros((600, 86), np.float32)
+    np.put_along_axis(dense, places, fractions, axis=1)
+    expected = forward(places, fractions, layers, backend="reference")
+    np.testing.assert_allclose(forward(places, fractions, layers), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(forward_dense(dense, layers), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_shortcuts_that_do_not_fit() -> None:
+    pairs = [(np.ones((n, m)), np.ones(n)) for m, n in ((3, 4), (4, 4), (4, 1))]
+    with pytest.raises(ValueError, match="from activation 2"):
+        pack(pairs, [None, (2, None), None])
+    with pytest.raises(ValueError, match="from width 3 needs a projection"):
+        pack(pairs, [(0, None), None, None])
+    with pytest.raises(ValueError, match=r"projection \(3, 4\) does not fit"):
+        pack(pairs, [(0, np.ones((3, 4))), None, None])
+    with pytest.raises(ValueError, match="last layer takes no shortcut"):
+        pack(pairs, [None, None, (2, np.ones((1, 4)))])
+    with pytest.raises(ValueError, match="2 shortcuts do not fit 3 layers"):
+        pack(pairs, [None, None])
+    with pytest.raises(ValueError, match="must be"):
+        forward_dense(np.ones((2, 4)), pack(pairs))
+
+
+def test_an_element_given_twice_adds_up(network: DenseNetwork) -> None:
+    layers = kernel_layers(network)
     twice = forward(np.array([[5, 5, 7]]), np.array([[0.25, 0.25, 0.5]]), layers)
     once = forward(np.array([[5, 7]]), np.array([[0.5, 0.5]]), layers)
     np.testing.assert_allclose(twice, once, atol=1e-6)
 
 
-def test_a_composition_has_the_same_bits_wherever_it_stands(
-    network: torch.nn.Sequential, rng: np.random.Generator
-) -> None:
-    layers = pack([(w.numpy(), b.numpy()) for w, b in dense_layers(network)])
+def test_a_composition_has_the_same_bits_wherever_it_stands(network: DenseNetwork, rng: np.random.Generator) -> None:
+    layers = kernel_layers(network)
     places, fractions = compositions(1400, rng)
     energies = forward(places, fractions, layers)
     order = rng.permutation(1400)
@@ -61,8 +115,8 @@ def test_a_composition_has_the_same_bits_wherever_it_stands(
     np.testing.assert_array_equal(forward(places[777:778], fractions[777:778], layers), energies[777:778])
 
 
-def test_errors(network: torch.nn.Sequential) -> None:
-    pairs = [(w.numpy(), b.numpy()) for w, b in dense_layers(network)]
+def test_errors(network: DenseNetwork) -> None:
+    pairs, _ = folded(network)
     layers = pack(pairs)
     with pytest.raises(ValueError, match="0 … 85"):
         forward(np.array([[86]]), np.array([[1.0]]), layers)

@@ -1,32 +1,75 @@
 """Model files: what is saved comes back, what is damaged is refused, the shipped weights are what their card says."""
 
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import published
 from matscreen import models
 from matscreen.models import Model, ModelError, dataset
+from matscreen.models.architecture import ARCHITECTURES, DenseNetwork, folded
 from matscreen.models.elements import ELEMNET_ELEMENTS
-from matscreen.models.elemnet import WIDTHS, dense_layers, elemnet
+from matscreen.models.encoding import FRACTIONS, fit_encoding
+from matscreen.models.formula import parse_formula
 from matscreen.models.model import save
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    layers = [(w.numpy(), b.numpy()) for w, b in dense_layers(elemnet((0, 0, 0, 0), seed=1))]
-    save(tmp_path / "mine.safetensors", layers, ELEMNET_ELEMENTS, {"metrics": {}})
+    network = DenseNetwork(ARCHITECTURES["elemnet"], 86, seed=1)
+    save(tmp_path / "mine.safetensors", *folded(network), FRACTIONS, ELEMNET_ELEMENTS, {"metrics": {}})
     return tmp_path / "mine.safetensors"
 
 
-def test_architecture_is_table_3_1() -> None:
-    assert WIDTHS == (1024,) * 4 + (512,) * 3 + (256,) * 3 + (128,) * 3 + (64, 64, 32, 1)
-    weights = sum(p.numel() for p in elemnet().parameters())
-    assert 4.6e6 < weights < 4.7e6
-    drops = [(i, m.p) for i, m in enumerate(elemnet()) if hasattr(m, "p")]
-    assert [p for _, p in drops] == [0.2, 0.1, 0.3, 0.2]
+WIDTHS = (1024,) * 4 + (512,) * 3 + (256,) * 3 + (128,) * 3 + (64, 64, 32, 1)
+
+
+def test_elemnet_is_table_3_1() -> None:
+    assert ARCHITECTURES["elemnet"].widths == WIDTHS
+    network = DenseNetwork(ARCHITECTURES["elemnet"], 86, (0.2, 0.1, 0.3, 0.2))
+    assert 4.6e6 < sum(p.numel() for p in network.parameters()) < 4.7e6
+    assert [stack.dropout.p for stack in network.stacks] == [0.2, 0.1, 0.3, 0.2, 0, 0]
+
+
+@pytest.mark.parametrize("family", ["plain", "srnet", "irnet"])
+@pytest.mark.parametrize("depth", [17, 24, 48])
+def test_families_are_table_4_1(family: str, depth: int) -> None:
+    plan = ARCHITECTURES[f"{family}-{depth}"]
+    assert len(plan.widths) == depth
+    _, shortcuts = folded(DenseNetwork(plan, 145))
+    round_what = {"plain": 0, "srnet": len(plan.stacks), "irnet": depth - 1}[family]
+    assert sum(shortcut is not None for shortcut in shortcuts) == round_what
+    projections = [s for s in shortcuts if s and s[1] is not None]
+    widths = [145, *(width for width, _ in plan.stacks)]
+    assert len(projections) == (round_what > 0) * sum(a != b for a, b in itertools.pairwise(widths))
+
+
+def test_attributes_in_and_out_of_a_file(tmp_path: Path, rng: np.random.Generator) -> None:
+    fractions = rng.dirichlet(np.full(86, 0.02), 300)
+    encoding = fit_encoding("attributes", fractions)
+    inputs = encoding.dense(fractions)
+    np.testing.assert_allclose(inputs.mean(axis=0), 0, atol=1e-4)
+    assert set(np.round(inputs.std(axis=0), 2).tolist()) <= {0.0, 1.0}
+    network = DenseNetwork(ARCHITECTURES["irnet-17"], 145).eval()
+    path = tmp_path / "deep.safetensors"
+    save(path, *folded(network), encoding, ELEMNET_ELEMENTS, {"metrics": {}})
+    model = models.load(path)
+    formulas = ["LiFePO4", "Fe2O3", "NaCl"]
+    dense = np.zeros((3, 86))
+    for row, formula in enumerate(formulas):
+        for z, n in parse_formula(formula).items():
+            dense[row, ELEMNET_ELEMENTS.index(z)] = n
+    dense /= dense.sum(axis=1, keepdims=True)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(encoding.dense(dense)))[:, 0].numpy()
+    largest = np.abs(expected).max()  # some 10⁴: nothing is trained
+    np.testing.assert_allclose(model.predict(formulas) / largest, expected / largest, atol=1e-3)
+    with pytest.raises(ModelError, match="does not know He"):
+        model.predict(["HeO"])
 
 
 def test_save_and_load(saved: Path) -> None:

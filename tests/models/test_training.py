@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from matscreen.models import dataset, training
+from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
 from matscreen.models.dataset import DataError
-from matscreen.models.elemnet import elemnet
-from matscreen.models.fit import fit_elemnet
+from matscreen.models.encoding import FRACTIONS, fit_encoding, inputs
+from matscreen.models.fit import fit
 from matscreen.models.training import PUBLISHED, Progress, Recipe
 
 
@@ -79,18 +80,21 @@ class Killed(BaseException):
     pass
 
 
-def test_a_killed_training_ends_with_the_same_weights(compounds: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["elemnet", "irnet-17"])
+def test_a_killed_training_ends_with_the_same_weights(compounds: Path, tmp_path: Path, name: str) -> None:
     data, _ = dataset.load_clean(compounds)
     parts = dataset.split(data, seed=0)
-    recipe = Recipe(epochs=4, batch=64, dropout=(0.1, 0.1, 0.1, 0.1))
+    plan = ARCHITECTURES[name]
+    encoding = fit_encoding(plan.inputs, data.fractions)
+    recipe = Recipe(epochs=4, batch=64, dropout=(0.1, 0.1, 0.1, 0.1), anchors=1)
 
     def run(checkpoint: Path, die_at: int | None = None) -> dict[str, torch.Tensor]:
         def report(progress: Progress) -> None:
             if progress.epoch == die_at:
                 raise Killed
 
-        network = elemnet(recipe.dropout, recipe.seed)
-        training.train(network, data, parts, recipe, checkpoint, report)
+        network = DenseNetwork(plan, inputs(encoding, 86), recipe.dropout, recipe.seed)
+        training.train(network, data, encoding, parts, recipe, checkpoint, report)
         return network.state_dict()
 
     whole = run(tmp_path / "whole.checkpoint")
@@ -101,12 +105,19 @@ def test_a_killed_training_ends_with_the_same_weights(compounds: Path, tmp_path:
     for name, tensor in whole.items():
         assert torch.equal(tensor, resumed[name]), name
     with pytest.raises(ValueError, match="another recipe"):
-        training.train(elemnet(), data, parts, Recipe(epochs=9), tmp_path / "whole.checkpoint")
+        training.train(
+            DenseNetwork(ARCHITECTURES["elemnet"], 86),
+            data,
+            FRACTIONS,
+            parts,
+            Recipe(epochs=9),
+            tmp_path / "whole.checkpoint",
+        )
 
 
 def test_fit_learns_and_writes_a_model(compounds: Path, tmp_path: Path) -> None:
-    recipe = Recipe(epochs=30, batch=32, learning_rate=1e-3)
-    model = fit_elemnet(compounds, tmp_path / "m.safetensors", recipe, lambda _: None)
+    recipe = Recipe(epochs=30, batch=32, learning_rate=1e-3, anchors=1)
+    model = fit("elemnet", compounds, tmp_path / "m.safetensors", recipe, lambda _: None)
     metrics = model.card["metrics"]
     data, _ = dataset.load_clean(compounds)
     spread = float(np.abs(data.energies - np.median(data.energies)).mean())
@@ -116,11 +127,22 @@ def test_fit_learns_and_writes_a_model(compounds: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "m.checkpoint").exists()
 
 
+def test_a_deep_network_of_attributes_learns(compounds: Path, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=50, batch=32, learning_rate=2e-3, weight_decay=0.0, anchors=0)
+    model = fit("irnet-17", compounds, tmp_path / "m.safetensors", recipe, lambda _: None)
+    data, _ = dataset.load_clean(compounds)
+    spread = float(np.abs(data.energies - np.median(data.energies)).mean())
+    assert model.card["metrics"]["test_mae_ev_atom"] < 0.5 * spread
+    part = dataset.split(data, 0)["test"]
+    error = np.abs(model.predict([data.formulas[i] for i in part]) - data.energies[part]).mean()
+    assert error == pytest.approx(model.card["metrics"]["test_mae_ev_atom"], abs=2e-5)
+
+
 def test_dropout_in_prediction(compounds: Path, tmp_path: Path) -> None:
     """Validation then drops too, and the card tells the errors with and without."""
-    dropping = Recipe(epochs=12, batch=32, dropout=(0.3, 0.3, 0.3, 0.3), predict_with_dropout=True)
+    dropping = Recipe(epochs=12, batch=32, anchors=1, dropout=(0.3, 0.3, 0.3, 0.3), predict_with_dropout=True)
     cards = {
-        recipe: fit_elemnet(compounds, tmp_path / f"{n}.safetensors", recipe, lambda _: None).card
+        recipe: fit("elemnet", compounds, tmp_path / f"{n}.safetensors", recipe, lambda _: None).card
         for n, recipe in enumerate((dropping, replace(dropping, predict_with_dropout=False)))
     }
     with_it, without = cards.values()
@@ -134,10 +156,18 @@ def test_dropout_in_prediction(compounds: Path, tmp_path: Path) -> None:
 def test_early_stopping(compounds: Path, tmp_path: Path) -> None:
     data, _ = dataset.load_clean(compounds)
     recipe = Recipe(epochs=50, batch=64, learning_rate=1e-30, patience=2, one_cycle=False, weight_decay=0)
-    history = training.train(elemnet(recipe.dropout), data, dataset.split(data, 0), recipe, tmp_path / "c")
+    network = DenseNetwork(ARCHITECTURES["elemnet"], 86)
+    history = training.train(network, data, FRACTIONS, dataset.split(data, 0), recipe, tmp_path / "c")
     assert len({epoch["validation_mae"] for epoch in history}) == 1  # such small steps change nothing
     assert len(history) == 1 + 2
 
 
-def test_published_recipe() -> None:
-    assert (PUBLISHED.batch, PUBLISHED.learning_rate, PUBLISHED.dropout) == (32, 1e-4, (0.2, 0.1, 0.3, 0.2))
+def test_published_recipes() -> None:
+    assert PUBLISHED["elemnet"].dropout == (0.2, 0.1, 0.3, 0.2)
+    assert {name: recipe.batch for name, recipe in PUBLISHED.items()} == {
+        "elemnet": 32,
+        "plain": 64,
+        "srnet": 64,
+        "irnet": 64,
+    }
+    assert {recipe.learning_rate for recipe in PUBLISHED.values()} == {1e-4}

@@ -1,0 +1,183 @@
+"""The dense networks of Jha 2020 from one table: ElemNet (3.1), plain, SRNet and IRNet (4.1)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from matscreen.kernels import mlp
+from matscreen.models.encoding import Kind
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Stacks of dense layers with ReLU, then a linear layer to one output.
+
+    Attributes
+    ----------
+    stacks : (width, layers) of each stack
+    shortcut : round every stack, round every layer, or none. What it adds comes after the ReLU, through a linear
+        projection where widths differ
+    batch_norm : between a layer and its ReLU
+    inputs : what it is given: fractions of atoms, or the 145 composition attributes
+    """
+
+    stacks: tuple[tuple[int, int], ...]
+    shortcut: Literal["none", "stack", "layer"] = "none"
+    batch_norm: bool = False
+    inputs: Kind = "fractions"
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Outputs of every dense layer, the last included."""
+        return (*(width for width, layers in self.stacks for _ in range(layers)), 1)
+
+
+_DEPTHS: dict[int, tuple[tuple[int, int], ...]] = {
+    17: ((1024, 4), (512, 3), (256, 3), (128, 3), (64, 2), (32, 1)),
+    24: ((1024, 4), (512, 4), (256, 4), (128, 4), (64, 3), (32, 2), (16, 2)),
+    48: (*((width, 4) for width in (1024, 512, 256, 128, 64) for _ in range(2)), (32, 4), (16, 3)),
+}
+"""Stacks by number of dense layers (table 4.1; widths of the published code)."""
+
+_SHORTCUTS: dict[str, Literal["none", "stack", "layer"]] = {"plain": "none", "srnet": "stack", "irnet": "layer"}
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "elemnet": Architecture(_DEPTHS[17]),
+    **{
+        f"{family}-{depth}": Architecture(stacks, shortcut, batch_norm=True, inputs="attributes")
+        for family, shortcut in _SHORTCUTS.items()
+        for depth, stacks in _DEPTHS.items()
+    },
+}
+
+
+class Sequence(nn.Module):
+    """Dense layer, batch norm where asked for, ReLU, and the shortcut round all of it where asked for."""
+
+    def __init__(self, width_in: int, width: int, batch_norm: bool, shortcut: bool, generator: torch.Generator) -> None:
+        super().__init__()
+        self.dense = _linear(width_in, width, generator, bias=not batch_norm)
+        self.norm = nn.BatchNorm1d(width) if batch_norm else None
+        self.projection = _projection(width_in, width, shortcut, generator)
+        self.shortcut = shortcut
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, width_in) → (N, width)."""
+        y = self.dense(x)
+        y = torch.relu(y if self.norm is None else self.norm(y))
+        return _add(y, x, self)
+
+
+class Stack(nn.Module):
+    """Sequences of one width, dropout after the last, and the shortcut round all of them where asked for."""
+
+    def __init__(
+        self, width_in: int, width: int, layers: int, plan: Architecture, dropout: float, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        inner = plan.shortcut == "layer"
+        self.sequences = nn.ModuleList(
+            Sequence(width if n else width_in, width, plan.batch_norm, inner, generator) for n in range(layers)
+        )
+        self.shortcut = plan.shortcut == "stack"
+        self.projection = _projection(width_in, width, self.shortcut, generator)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, width_in) → (N, width)."""
+        y = x
+        for sequence in self.sequences:
+            y = sequence(y)
+        dropped: torch.Tensor = self.dropout(_add(y, x, self))
+        return dropped
+
+
+class DenseNetwork(nn.Module):
+    """(N, inputs) float32 in, (N, 1) out.
+
+    Weights are He-normal draws from `seed`: with the framework's default scale a signal fades over 17 ReLU layers.
+    `dropout` has the drop probability after each of the first stacks.
+    """
+
+    def __init__(self, plan: Architecture, inputs: int, dropout: tuple[float, ...] = (), seed: int = 0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        stacks, width_in = [], inputs
+        for number, (width, layers) in enumerate(plan.stacks):
+            drop = dropout[number] if number < len(dropout) else 0.0
+            stacks.append(Stack(width_in, width, layers, plan, drop, generator))
+            width_in = width
+        self.stacks = nn.Sequential(*stacks)
+        self.last = _linear(width_in, 1, generator)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, inputs) → (N, 1)."""
+        energy: torch.Tensor = self.last(self.stacks(x))
+        return energy
+
+
+Pair = tuple[np.ndarray, np.ndarray]
+Jump = tuple[int, np.ndarray | None] | None
+
+
+def folded(network: DenseNetwork) -> tuple[list[Pair], list[Jump]]:
+    """(weight (out, in), bias (out,)) of each layer and its shortcut, as `kernels.mlp.pack` takes them, in float32.
+
+    Batch norm is folded into the layer before it: with its running mean μ and variance σ², scale γ and shift β,
+    γ (W x + b − μ) / √(σ² + ε) + β is the layer W' = W γ / √(σ² + ε), b' = (b − μ) γ / √(σ² + ε) + β.
+    """
+    pairs: list[Pair] = []
+    jumps: list[Jump] = []
+    for stack in (module for module in network.stacks if isinstance(module, Stack)):
+        start = len(pairs)
+        for sequence in (module for module in stack.sequences if isinstance(module, Sequence)):
+            pairs.append(_folded(sequence.dense, sequence.norm))
+            jumps.append(_jump(sequence, len(pairs) - 1))
+        if stack.shortcut:
+            jumps[-1] = _jump(stack, start)
+    pairs.append(_folded(network.last, None))
+    return pairs, [*jumps, None]
+
+
+def kernel_layers(network: DenseNetwork) -> mlp.Layers:
+    """The network as the kernels want it."""
+    return mlp.pack(*folded(network))
+
+
+def _folded(dense: nn.Linear, norm: nn.BatchNorm1d | None) -> Pair:
+    weight = dense.weight.detach().double()
+    bias = torch.zeros(len(weight)).double() if dense.bias is None else dense.bias.detach().double()
+    if norm is not None:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
+        weight = weight * scale[:, None]
+        bias = (bias - norm.running_mean.double()) * scale + norm.bias.detach().double()
+    return weight.float().numpy(), bias.float().numpy()
+
+
+def _jump(module: Sequence | Stack, source: int) -> Jump:
+    if not module.shortcut:
+        return None
+    return source, None if module.projection is None else module.projection.weight.detach().numpy()
+
+
+def _linear(width_in: int, width: int, generator: torch.Generator, bias: bool = True) -> nn.Linear:
+    linear = nn.Linear(width_in, width, bias=bias)
+    nn.init.kaiming_normal_(linear.weight, nonlinearity="relu", generator=generator)
+    if bias:
+        nn.init.zeros_(linear.bias)
+    return linear
+
+
+def _projection(width_in: int, width: int, shortcut: bool, generator: torch.Generator) -> nn.Linear | None:
+    return _linear(width_in, width, generator, bias=False) if shortcut and width_in != width else None
+
+
+def _add(y: torch.Tensor, x: torch.Tensor, module: Sequence | Stack) -> torch.Tensor:
+    if not module.shortcut:
+        return y
+    return y + (x if module.projection is None else module.projection(x))
