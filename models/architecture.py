@@ -124,7 +124,7 @@ Jump = tuple[int, np.ndarray | None] | None
 
 
 def folded(network: DenseNetwork) -> tuple[list[Pair], list[Jump]]:
-    """(weight (out, in), bias (out,)) of each layer and its shortcut, as `kernels.mlp.pack` takes them, in float32.
+    """(weight (out, in), bias (out,)) of each layer and its shortcut, as `kernels.mlp.pack` takes them, in float64.
 
     Batch norm is folded into the layer before it: with its running mean μ and variance σ², scale γ and shift β,
     γ (W x + b − μ) / √(σ² + ε) + β is the layer W' = W γ / √(σ² + ε), b' = (b − μ) γ / √(σ² + ε) + β.
@@ -142,6 +142,14 @@ def folded(network: DenseNetwork) -> tuple[list[Pair], list[Jump]]:
     return pairs, [*jumps, None]
 
 
+def in_dtype(pairs: list[Pair], jumps: list[Jump], dtype: type) -> tuple[list[Pair], list[Jump]]:
+    """The same layers in another precision."""
+    return (
+        [(weight.astype(dtype), bias.astype(dtype)) for weight, bias in pairs],
+        [jump and (jump[0], None if jump[1] is None else jump[1].astype(dtype)) for jump in jumps],
+    )
+
+
 def kernel_layers(network: DenseNetwork) -> mlp.Layers:
     """The network as the kernels want it."""
     return mlp.pack(*folded(network))
@@ -156,13 +164,13 @@ def _folded(dense: nn.Linear, norm: nn.BatchNorm1d | None) -> Pair:
         scale = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
         weight = weight * scale[:, None]
         bias = (bias - norm.running_mean.double()) * scale + norm.bias.detach().double()
-    return weight.float().numpy(), bias.float().numpy()
+    return weight.numpy(), bias.numpy()
 
 
 def _jump(module: Sequence | Stack, source: int) -> Jump:
     if not module.shortcut:
         return None
-    return source, None if module.projection is None else module.projection.weight.detach().numpy()
+    return source, None if module.projection is None else module.projection.weight.detach().double().numpy()
 
 
 def _linear(width_in: int, width: int, generator: torch.Generator, bias: bool = True) -> nn.Linear:

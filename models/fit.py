@@ -11,7 +11,7 @@ import torch
 
 from matscreen.kernels import mlp
 from matscreen.models import dataset
-from matscreen.models.architecture import ARCHITECTURES, DenseNetwork, Jump, Pair, folded
+from matscreen.models.architecture import ARCHITECTURES, DenseNetwork, folded, in_dtype
 from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import Encoding, fit_encoding, inputs
 from matscreen.models.errors import InputError
@@ -51,8 +51,7 @@ def fit(architecture: str, data_path: Path, out: Path, recipe: Recipe, report: C
     except ValueError as error:
         raise InputError(str(error)) from None
 
-    whole = folded(network)
-    half = in_half_precision(*whole)
+    whole, half = (in_dtype(*folded(network), dtype) for dtype in (np.float32, np.float16))
     full, halved = (held_out_error(mlp.pack(*chosen), encoding, data, parts["test"]) for chosen in (whole, half))
     use_half = abs(np.abs(halved).mean() - np.abs(full).mean()) < HALF_PRECISION_COST
     shipped = halved if use_half else full
@@ -90,14 +89,6 @@ def fit(architecture: str, data_path: Path, out: Path, recipe: Recipe, report: C
     parity_plot(true, true + shipped, out.with_suffix(".png"), f"{out.stem}: {len(true):,} compounds held out")
     checkpoint.unlink()
     return load(out)
-
-
-def in_half_precision(pairs: list[Pair], jumps: list[Jump]) -> tuple[list[Pair], list[Jump]]:
-    """The same layers in float16."""
-    return (
-        [(weight.astype(np.float16), bias.astype(np.float16)) for weight, bias in pairs],
-        [jump and (jump[0], None if jump[1] is None else jump[1].astype(np.float16)) for jump in jumps],
-    )
 
 
 def held_out_error(layers: mlp.Layers, encoding: Encoding, data: dataset.Dataset, rows: np.ndarray) -> np.ndarray:
