@@ -90,7 +90,7 @@ def train(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
-    identity = json.dumps({**asdict(recipe), "rows": len(task.rows), "mean": task.mean}, sort_keys=True)
+    identity = _identity(recipe, task)
     history: list[dict[str, float]] = []
     best, best_weights = float("inf"), {}
     if checkpoint.exists():
@@ -135,6 +135,14 @@ def train(
     network.eval()
     _fold_scale(network, task)
     return history
+
+
+def _identity(recipe: Recipe, task: "_Task") -> str:
+    """What a checkpoint must share with the training that goes on from it: at a constant rate, not how far it goes."""
+    deciding = asdict(recipe) | {"rows": len(task.rows), "mean": task.mean}
+    if not recipe.one_cycle:
+        del deciding["epochs"], deciding["patience"]
+    return json.dumps(deciding, sort_keys=True)
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,20 @@ def test_early_stopping(compounds: Path, tmp_path: Path) -> None:
     assert len(history) == 1 + 2
 
 
+def test_training_at_a_constant_rate_can_be_taken_further(compounds: Path, tmp_path: Path) -> None:
+    data, _ = dataset.load_clean(compounds)
+    parts = dataset.split(data, 0)
+    recipe = Recipe(epochs=2, batch=64, one_cycle=False, anchors=0)
+    runs = {}
+    for name, epochs in (("a", (2, 4)), ("b", (4,))):
+        for most in epochs:
+            network = DenseNetwork(ARCHITECTURES["elemnet"], 86)
+            runs[name] = training.train(
+                network, data, FRACTIONS, parts, replace(recipe, epochs=most), tmp_path / f"{name}.checkpoint"
+            )
+    assert [h["validation_mae"] for h in runs["a"]] == [h["validation_mae"] for h in runs["b"]]
+
+
 def test_published_recipes() -> None:
     assert PUBLISHED["elemnet"].dropout == (0.2, 0.1, 0.3, 0.2)
     assert {name: recipe.batch for name, recipe in PUBLISHED.items()} == {
