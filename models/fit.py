@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,21 @@ from matscreen.models.errors import InputError
 from matscreen.models.model import Model, load, save
 from matscreen.models.parity import parity_plot
 from matscreen.models.training import Progress, Recipe, train
+from matscreen.models.transfer import network_of
 
 HALF_PRECISION_COST = 0.001
 """eV/atom; weights are kept in half precision if the test error moves by less."""
 
 
-def fit(architecture: str, data_path: Path, out: Path, recipe: Recipe, report: Callable[[Progress], None]) -> Model:
-    """Train the network `architecture` (of `ARCHITECTURES`) on `data_path`.
+def fit(
+    architecture: str,
+    data_path: Path,
+    out: Path,
+    recipe: Recipe,
+    report: Callable[[Progress], None],
+    start: Model | None = None,
+) -> Model:
+    """Train the network `architecture` (of `ARCHITECTURES`) on `data_path`, from fresh weights or those of `start`.
 
     Writes the model `out` (.safetensors), its card (.json) and parity plot (.png).
 
@@ -43,8 +51,14 @@ def fit(architecture: str, data_path: Path, out: Path, recipe: Recipe, report: C
     if min(len(rows) for rows in parts.values()) == 0:
         raise InputError(f"{data_path}: {len(data)} compounds are too few to train, validate and test on")
     plan = ARCHITECTURES[architecture]
-    encoding = fit_encoding(plan.inputs, data.fractions[parts["train"]])
-    network = DenseNetwork(plan, inputs(encoding, len(ELEMNET_ELEMENTS)), recipe.dropout, recipe.seed)
+    if start:
+        if (own := start.card.get("network", "elemnet")) != architecture:
+            raise InputError(f"{start.name} is of the network {own}, not {architecture}")
+        recipe = replace(recipe, start=start.checksum)
+        encoding, network = start.encoding, network_of(start, recipe.dropout)
+    else:
+        encoding = fit_encoding(plan.inputs, data.fractions[parts["train"]])
+        network = DenseNetwork(plan, inputs(encoding, len(ELEMNET_ELEMENTS)), recipe.dropout, recipe.seed)
     checkpoint = out.with_suffix(".checkpoint")
     try:
         history = train(network, data, encoding, parts, recipe, checkpoint, report)
@@ -66,6 +80,7 @@ def fit(architecture: str, data_path: Path, out: Path, recipe: Recipe, report: C
             "split": {name: len(rows) for name, rows in parts.items()} | {"by": "hash of formula and seed"},
         },
         "training": asdict(recipe)
+        | ({"start_name": start.name} if start else {})
         | {
             "epochs_run": len(history),
             "best_epoch": int(best["epoch"]) + 1,

@@ -35,6 +35,7 @@ class Recipe:
         a network that never saw an element alone thinks that compounds mixed with it gain energy
     patience : epochs without a better validation error before stopping
     seed : of the first weights, the order of compositions and dropout
+    start : SHA-256 of the model whose weights are the first ones; empty for fresh ones
     """
 
     epochs: int = 60
@@ -47,6 +48,7 @@ class Recipe:
     anchors: int = 10
     patience: int = 60
     seed: int = 0
+    start: str = ""
 
 
 _CONSTANT = Recipe(epochs=1000, learning_rate=1e-4, weight_decay=0.0, one_cycle=False, anchors=0, patience=200)
@@ -83,8 +85,9 @@ def train(
     """Train `network` in place to its best validation epoch; returns one record an epoch.
 
     The target is standardised for training and the scale is folded into the last layer at the end, so that the trained
-    network gives eV/atom. After each epoch the whole state goes to `checkpoint`; a run that is killed continues from
-    there and ends with the same weights. ValueError if `checkpoint` belongs to another recipe or data set.
+    network gives eV/atom, as one that training starts from does. After each epoch the whole state goes to `checkpoint`;
+    a run that is killed continues from there and ends with the same weights. ValueError if `checkpoint` belongs to
+    another recipe or data set.
     """
     task = _task(data, encoding, parts["train"], recipe.anchors)
     optimizer = torch.optim.AdamW(
@@ -93,6 +96,8 @@ def train(
     identity = _identity(recipe, task)
     history: list[dict[str, float]] = []
     best, best_weights = float("inf"), {}
+    if recipe.start:
+        _unfold_scale(network, task)
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         if state["identity"] != identity:
@@ -200,6 +205,13 @@ def _fold_scale(network: DenseNetwork, task: _Task) -> None:
     with torch.no_grad():
         network.last.weight.mul_(task.scale)
         network.last.bias.mul_(task.scale).add_(task.mean)
+
+
+def _unfold_scale(network: DenseNetwork, task: _Task) -> None:
+    """The inverse of `_fold_scale`."""
+    with torch.no_grad():
+        network.last.weight.div_(task.scale)
+        network.last.bias.sub_(task.mean).div_(task.scale)
 
 
 def _write_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 
@@ -39,3 +41,22 @@ def published(name: str) -> Path:
     if not path.is_file():
         pytest.skip(f"needs {name} (set MATSCREEN_DATA to its folder)")
     return path
+
+
+def write_energies(path: Path, formulas: list[str], energies: list[float]) -> Path:
+    """A Parquet table to learn from."""
+    pq.write_table(pa.table({"formula": formulas, "formation_energy_ev_atom": energies}), path)
+    return path
+
+
+@pytest.fixture
+def compounds(tmp_path: Path) -> Path:
+    """A few hundred binaries whose energy is a smooth function of the fraction."""
+    metals, others = ["Li", "Na", "Mg", "Al", "Ti", "Fe", "Ni", "Zn"], ["O", "S", "F", "Cl", "N", "P"]
+    formulas, energies = [], []
+    for i, m in enumerate(metals):
+        for j, x in enumerate(others):
+            for a, b in ((1, 1), (1, 2), (2, 1), (2, 3), (3, 2), (1, 3)):
+                formulas.append(f"{m}{a}{x}{b}")
+                energies.append(-(1 + 0.2 * i + 0.3 * j) * 4 * a * b / (a + b) ** 2)
+    return write_energies(tmp_path / "compounds.parquet", formulas, energies)

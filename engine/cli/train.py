@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import rich.progress
 import typer
 
+from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import PROGRESS, say
 from matscreen.models.architecture import ARCHITECTURES
 from matscreen.models.errors import InputError
@@ -23,6 +24,10 @@ def train(
         Literal["default", "published"],
         typer.Option(help="default: the recipe of the shipped weights; published: that of the thesis."),
     ] = "default",
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Model whose weights to start from (transfer learning): a name or .safetensors."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Most epochs, instead of the recipe's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Compositions a step, instead of the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
@@ -42,6 +47,7 @@ def train(
             raise InputError(f"--{key.replace('_', '-')} must be positive, not {value}")
     chosen = PUBLISHED[network.partition("-")[0]] if recipe == "published" else Recipe()
     plan = replace(chosen, **changed, seed=seed)
+    first_weights = o.open_model(start) if start else None
     started = time.perf_counter()
     with rich.progress.Progress(
         rich.progress.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -62,7 +68,7 @@ def train(
                 task, total=state.total, completed=state.seen, epoch=state.epoch, rate=f"{rate:,.0f}", error=error
             )
 
-        model = fit(network, data, out, plan, report)
+        model = fit(network, data, out, plan, report, first_weights)
     for name, value in model.card["metrics"].items():
         print(f"{name} {value}")
     say(f"{out} with card {out.with_suffix('.json').name} and picture {out.with_suffix('.png').name}")

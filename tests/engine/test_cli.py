@@ -52,6 +52,11 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["train", "elemnet", "--data", "no.csv", "--out", "x.safetensors"], "no such file: no.csv"),
         (["train", "elemnet", "--data", "no.csv", "--out", "x.bin"], "--out must be"),
         (["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--epochs", "-1"], "--epochs must be positive"),
+        (["train", "elmnet", "--data", "a", "--out", "b.safetensors"], "no network 'elmnet': give one of elemnet, "),
+        (["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--from", "nothing"], "no model 'nothing'"),
+        (["evaluate", "--data", "no.csv"], "no such file: no.csv"),
+        (["evaluate", "--data", "no.csv", "--picture", "p.jpg"], "--picture must be a .png"),
+        (["evaluate", "--data", "no.csv", "--part", "most"], "--part"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -114,6 +119,21 @@ def test_a_day_at_the_command_line(
     assert run(monkeypatch, "scan", "Li-O", "--out", "run") == 2
     (tmp_path / "run" / "candidates.parquet").write_bytes(b"nothing")
     assert run(monkeypatch, "show", "run") == 1
+
+
+def test_evaluate(
+    compounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "evaluate", "--data", str(compounds), "--picture", "p.png", "--format", "json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows[0]["compounds"] == "all"
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert run(monkeypatch, "evaluate", "--data", str(compounds), "--format", "csv") == 0
+    first = next(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert float(first["mae_ev_atom"]) == rows[0]["mae_ev_atom"]
+    assert run(monkeypatch, "evaluate", "--data", str(compounds), "--part", "test") == 0
+    assert "oxides" in capsys.readouterr().out
 
 
 def test_readme_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
+from conftest import write_energies
 from matscreen.models import dataset, training
 from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
 from matscreen.models.dataset import DataError
@@ -17,28 +16,10 @@ from matscreen.models.fit import fit
 from matscreen.models.training import PUBLISHED, Progress, Recipe
 
 
-def write(path: Path, formulas: list[str], energies: list[float]) -> Path:
-    pq.write_table(pa.table({"formula": formulas, "formation_energy_ev_atom": energies}), path)
-    return path
-
-
-@pytest.fixture
-def compounds(tmp_path: Path, rng: np.random.Generator) -> Path:
-    """A few hundred binaries whose energy is a smooth function of the fraction."""
-    metals, others = ["Li", "Na", "Mg", "Al", "Ti", "Fe", "Ni", "Zn"], ["O", "S", "F", "Cl", "N", "P"]
-    formulas, energies = [], []
-    for i, m in enumerate(metals):
-        for j, x in enumerate(others):
-            for a, b in ((1, 1), (1, 2), (2, 1), (2, 3), (3, 2), (1, 3)):
-                formulas.append(f"{m}{a}{x}{b}")
-                energies.append(-(1 + 0.2 * i + 0.3 * j) * 4 * a * b / (a + b) ** 2)
-    return write(tmp_path / "compounds.parquet", formulas, energies)
-
-
 def test_cleaning_rules(tmp_path: Path) -> None:
     formulas = ["Fe", "Fe2O3", "Fe4O6", "NaCl", *(f"Li{i}O{j}" for i in range(1, 8) for j in range(1, 8)), "MgO"]
     energies = [0.0, -1.0, -1.5, -2.0, *[-1.0 - 0.001 * i for i in range(49)], 500.0]
-    data, counts = dataset.load_clean(write(tmp_path / "t.parquet", formulas, energies))
+    data, counts = dataset.load_clean(write_energies(tmp_path / "t.parquet", formulas, energies))
     assert counts["single_elements"] == 1
     assert counts["beyond_five_sigma"] == 1
     assert "MgO" not in data.formulas
