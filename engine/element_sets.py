@@ -36,7 +36,8 @@ def parse_elements(text: str | Iterable[str]) -> tuple[int, ...]:
     InputError
         Empty, or a name that is neither an element nor a group.
     """
-    names = re.split(r"[-,\s](?!metals|earths)\s*", text.strip()) if isinstance(text, str) else list(text)
+    separator = r"\s*[-,]\s*|\s+(?!metals|earths)"
+    names = re.split(separator, text.strip(), flags=re.IGNORECASE) if isinstance(text, str) else list(text)
     found: set[int] = set()
     for name in names:
         if not isinstance(name, str) or not name.strip():

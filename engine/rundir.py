@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from matscreen.engine import schema
 from matscreen.engine.merge import KEY
+from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened
 from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import write_atomically
@@ -82,17 +83,40 @@ class Chunk:
 
 def create(path: Path, config: RunConfig, phases: pa.Table, versions: dict[str, str]) -> None:
     """Make a new run directory. InputError if `path` already holds something."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or not _unborn(path)):
         hint = f"continue it with `matscreen resume {path}` or give" if (path / "run.json").is_file() else "give"
         raise InputError(f"{path} is already there and not empty: {hint} another --out")
     try:
-        (path / "chunks").mkdir(parents=True)
+        (path / "chunks").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the run directory {path}: {error.strerror}") from None
-    write_atomically(path / "phases.parquet", lambda temporary: pq.write_table(phases, temporary))
+    content = io.BytesIO()
+    pq.write_table(phases, content)
     document = {"fingerprint": config.fingerprint, **asdict(config), "versions": versions}
     text = json.dumps(document, indent=2) + "\n"
-    write_atomically(path / "run.json", lambda temporary: temporary.write_text(text))
+    try:
+        write_atomically(path / "phases.parquet", lambda temporary: temporary.write_bytes(content.getvalue()))
+        write_atomically(path / "run.json", lambda temporary: temporary.write_text(text))
+    except OSError as error:
+        raise JobError(f"cannot write to {path}: {error.strerror}; make room and give the same command again") from None
+
+
+def _unborn(path: Path) -> bool:
+    """Whether a directory is empty but for what `create` writes before run.json, which makes it a run."""
+    names = {entry.name for entry in path.iterdir() if not entry.name.endswith(".tmp")}
+    return names <= {"chunks", "phases.parquet"} and not any((path / "chunks").glob("*"))
+
+
+def read_phases(path: Path, config: RunConfig) -> PhaseTable:
+    """The reference that the run was started with, as the run keeps it. JobError if that is damaged or gone."""
+    file = path / "phases.parquet"
+    try:
+        phases = PhaseTable.from_table(config.reference["name"], pq.read_table(file, partitioning=None))
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise JobError(f"{file} cannot be read: {(str(error) or type(error).__name__).splitlines()[0]}") from None
+    if phases.checksum != config.reference["checksum"]:
+        raise JobError(f"{file} is not the reference that the run was started with")
+    return phases
 
 
 def read_config(path: Path) -> RunConfig:
@@ -118,6 +142,7 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{path} is being worked on by another process") from None
+        (path / "chunks").mkdir(exist_ok=True)
         for left_over in [*path.glob(".*.tmp"), *path.glob("chunks/.*.tmp")]:  # of a process that was killed
             left_over.unlink(missing_ok=True)
         yield
@@ -207,12 +232,11 @@ def open_candidates(path: Path) -> pq.ParquetFile:
     file = path / "candidates.parquet"
     if not file.is_file():
         raise InputError(f"the run in {path} has not ended; continue it with `matscreen resume {path}`")
-    try:
-        opened = pq.ParquetFile(file)
-        figures = json.loads(opened.schema_arrow.metadata[b"matscreen"])
-    except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, error) from None
-    if figures["fingerprint"] != config.fingerprint:
+    summary = read_summary(path)
+    if file_checksum(file) != summary["candidates_sha256"]:
+        raise JobError(f"{file} is damaged: not what the run wrote; `matscreen resume {path}` makes it anew")
+    opened = pq.ParquetFile(file)
+    if json.loads(opened.schema_arrow.metadata[b"matscreen"])["fingerprint"] != config.fingerprint:
         raise JobError(f"{file} belongs to another run; `matscreen resume {path}` makes it anew")
     return opened
 
@@ -221,25 +245,21 @@ def read_candidates(path: Path, top: int | None = None) -> pa.Table:
     """The run's candidates (`schema.CANDIDATES`), or its `top` best; errors as `open_candidates`."""
     opened = open_candidates(path)
     tables, missing = [opened.schema_arrow.empty_table()], opened.metadata.num_rows if top is None else top
-    try:
-        for group in range(opened.num_row_groups):
-            if missing > 0:
-                tables.append(opened.read_row_group(group).slice(0, missing))
-                missing -= len(tables[-1])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged(path, error) from None
+    for group in range(opened.num_row_groups):
+        if missing > 0:
+            tables.append(opened.read_row_group(group).slice(0, missing))
+            missing -= len(tables[-1])
     return pa.concat_tables(tables).combine_chunks().replace_schema_metadata(None)
-
-
-def _damaged(path: Path, error: Exception) -> JobError:
-    said = (str(error) or type(error).__name__).splitlines()[0]
-    return JobError(f"{path / 'candidates.parquet'} is damaged ({said}); `matscreen resume {path}` makes it anew")
 
 
 def read_summary(path: Path) -> dict[str, Any]:
     """What `summary.json` says; InputError if the run has not ended."""
     try:
         summary: dict[str, Any] = json.loads((path / "summary.json").read_text())
+        kinds = {"candidates": int, "by_arity": dict, "throughput": dict, "candidates_sha256": str}
+        for key, kind in kinds.items():
+            if not isinstance(summary, dict) or not isinstance(summary.get(key), kind):
+                raise ValueError(f"{key} is missing or of the wrong kind")
     except FileNotFoundError:
         raise InputError(f"the run in {path} has not ended; continue it with `matscreen resume {path}`") from None
     except ValueError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from distributed import Client, Future, as_completed
+from distributed import CancelledError, Client, Future, wait
 
 from matscreen.engine import rundir
 from matscreen.engine.cluster import Job, JobPlugin, connect, screen_range
@@ -29,6 +29,11 @@ from matscreen.models.files import write_atomically
 
 SMALLEST_CHUNK, LARGEST_CHUNK = 2**14, 2**20
 """Bounds of the default chunk size: seconds of work at least, and at most what a worker holds in some 100 MB."""
+
+PATIENCE_SECONDS = 5
+"""How long to wait for a chunk before asking whether the scheduler is still there."""
+
+MOST_CHUNKS = 1_000_000
 
 ATTEMPTS = 3
 """How often a chunk is given out again after its worker died."""
@@ -103,6 +108,10 @@ def scan(
         chunk_size = min(max(len(space) // 64, SMALLEST_CHUNK), LARGEST_CHUNK)
     if not 1 <= chunk_size <= 2**24:
         raise InputError(f"chunk size must lie between 1 and {2**24:,}, not {chunk_size}")
+    if len(space) / chunk_size > MOST_CHUNKS:
+        raise InputError(
+            f"{len(space):,} compositions are more than {MOST_CHUNKS:,} chunks of {chunk_size:,}; narrow it"
+        )
     path = Path(out)
     config = RunConfig(
         version=importlib.metadata.version("matscreen"),
@@ -114,6 +123,9 @@ def scan(
         reference={"name": phases.name, "origin": phases.origin, "checksum": phases.checksum},
     )
     workers = _workers(workers)
+    if scheduler is not None:
+        with connect(scheduler, workers):
+            pass  # before anything is written
     rundir.create(path, config, phases.table, _versions())
     return _run(path, config, Job(space, model, phases, threshold, charge_neutral), workers, scheduler, report)
 
@@ -134,22 +146,24 @@ def resume(
     """
     path = Path(path)
     config = rundir.read_config(path)
-    job = reopen(config)
+    job = reopen(path, config)
     return _run(path, config, job, _workers(workers), scheduler, report, notice)
 
 
-def reopen(config: RunConfig) -> Job:
-    """Space, model and reference of a run, read again and compared with what the run was started with."""
+def reopen(path: Path, config: RunConfig) -> Job:
+    """Space, model and reference of the run at `path`, compared with what it was started with.
+
+    The reference is the run's own copy; InputError if its file is still there and has changed since.
+    """
     version = importlib.metadata.version("matscreen")
     if config.version != version:
         raise InputError(f"the run was started with matscreen {config.version}, this is {version}")
     model = load(config.model["name"] if not Path(config.model["source"]).exists() else config.model["source"])
     if model.checksum != config.model["checksum"]:
         raise InputError(f"model {config.model['source']} is not the one that the run was started with")
-    if not config.reference["origin"]:
-        raise InputError("the run's reference was made in memory; give it to `scan` again in a new run")
-    phases = PhaseTable.reopen(config.reference["origin"])
-    if phases.checksum != config.reference["checksum"]:
+    phases = rundir.read_phases(path, config)
+    origin = config.reference["origin"]
+    if Path(origin.get("path", "")).is_file() and PhaseTable.reopen(origin).checksum != phases.checksum:
         raise InputError(f"reference {config.reference['name']} has changed since the run was started")
     return Job(CompositionSpace(**config.space), model, phases, config.threshold, config.charge_neutral)
 
@@ -206,27 +220,34 @@ def _screen_chunks(
     waiting = deque(missing)
     attempts: Counter[int] = Counter()
     numbers: dict[Future[Screened], int] = {}
-    finished = as_completed()
-
-    def give_out(number: int) -> None:
-        attempts[number] += 1
-        future = client.submit(screen_range, name, *ranges[number], pure=False)
-        numbers[future] = number
-        finished.add(future)
-
-    while waiting and len(numbers) < 2 * threads:
-        give_out(waiting.popleft())
-    for future in finished:
-        number = numbers.pop(future)
-        if future.status != "finished":
+    while waiting or numbers:
+        while waiting and len(numbers) < 2 * threads:
+            number = waiting.popleft()
+            attempts[number] += 1
+            numbers[client.submit(screen_range, name, *ranges[number], pure=False)] = number
+        for future in _finished(client, list(numbers)):
+            number = numbers.pop(future)
+            if future.status == "finished":
+                yield number, future.result()
+                continue
             error = future.exception()
             if isinstance(error, OSError | MemoryError) or attempts[number] >= ATTEMPTS:
                 raise JobError(f"chunk {number} failed {attempts[number]} time(s): {type(error).__name__}: {error}")
             waiting.append(number)
-        else:
-            yield number, future.result()
-        if waiting:
-            give_out(waiting.popleft())
+    client.unregister_worker_plugin(name)
+
+
+def _finished(client: Client, futures: list[Future[Screened]]) -> Iterable[Future[Screened]]:
+    """Those that are done, once there are some; JobError if the scheduler is gone."""
+    while True:
+        try:
+            return list(wait(futures, timeout=PATIENCE_SECONDS, return_when="FIRST_COMPLETED").done)
+        except TimeoutError:
+            gone = client.status != "running"
+        except (CancelledError, OSError, RuntimeError):
+            gone = True
+        if gone:
+            raise JobError("the Dask scheduler is gone; what is done is safe: `matscreen resume` goes on")
 
 
 class Tally:

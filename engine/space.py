@@ -1,6 +1,7 @@
 """Composition space as an array: every reduced composition has a number, and nothing is stored."""
 
 import math
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ class CompositionSpace:
     def __init__(
         self,
         elements: str | Iterable[str],
-        arity: Iterable[int] = (2, 3, 4),
+        arity: int | Iterable[int] = (2, 3, 4),
         max_atoms: int = 10,
         require: str | Iterable[str] = (),
         exclude: str | Iterable[str] = (),
@@ -76,8 +77,12 @@ class CompositionSpace:
             raise InputError(f"both required and excluded: {format_elements(sorted(needed & left_out))}")
         self.elements: tuple[int, ...] = tuple(sorted(given - left_out))
         self.require: tuple[int, ...] = tuple(sorted(needed))
-        self.arity: tuple[int, ...] = tuple(sorted(set(arity)))
-        self.max_atoms = max_atoms
+        try:
+            numbers = arity if isinstance(arity, Iterable) else (arity,)
+            self.arity: tuple[int, ...] = tuple(sorted({operator.index(n) for n in numbers}))
+            self.max_atoms = max_atoms = operator.index(max_atoms)
+        except TypeError:
+            raise InputError(f"arity and max_atoms must be whole numbers, not {arity} and {max_atoms}") from None
         if not self.arity or self.arity[0] < 1 or self.arity[-1] > 10:
             raise InputError(f"arity must be one or more numbers from 1 to 10, not {', '.join(map(str, self.arity))}")
         if not self.arity[-1] <= max_atoms <= 100:
@@ -138,8 +143,9 @@ class CompositionSpace:
         raise KeyError(f"{composition} is not in {self!r}")
 
     def chunk(self, start: int, stop: int) -> pa.RecordBatch:
-        """Compositions `start` to `stop` (exclusive), as `schema.compositions`. IndexError outside the space."""
-        if not 0 <= start <= stop <= len(self):
+        """Compositions `start` to `stop` (exclusive; its end if that lies beyond the space): `schema.compositions`."""
+        stop = min(stop, len(self))
+        if not 0 <= start <= stop:
             raise IndexError(f"ids {start} to {stop} do not lie in a space of {len(self)} compositions")
         return schema.composition_batch(np.arange(start, stop, dtype=np.int64), *self._arrays(start, stop))
 

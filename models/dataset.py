@@ -1,6 +1,7 @@
 """Formation energies to learn from: read, cleaned as published, and split by seed."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pyarrow.parquet
 from matscreen.models.elements import ELEMNET_ELEMENTS, SYMBOLS
 from matscreen.models.errors import InputError
 from matscreen.models.formula import composition_arrays
+
+PLAUSIBLE = 1000.0
+"""eV/atom; no formation energy comes near, but other units and accidents do."""
 
 FORMULA = "formula"
 ENERGY = "formation_energy_ev_atom"
@@ -48,26 +52,61 @@ def read_table(path: Path, formula: str = FORMULA, energy: str = ENERGY) -> tupl
     DataError
         Missing file or column, a value that is no finite number (with its row, the first data row being 1).
     """
-    if not path.is_file():
-        raise DataError(f"no such file: {path}")
-    try:
-        table = (pa.parquet.read_table if path.suffix == ".parquet" else pa.csv.read_csv)(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not readable as {path.suffix or 'CSV'}: {str(error).splitlines()[0]}") from None
-    for column in (formula, energy):
-        if column not in table.column_names:
-            raise DataError(f"{path}: no column {column!r}; it has {', '.join(map(repr, table.column_names))}")
-    try:
-        energies = table[energy].cast(pa.float64()).to_numpy()
-        formulas = table[formula].cast(pa.string()).to_pylist()
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: column {energy!r} holds something else than numbers: {error}") from None
+    table = read_columns(path, (formula, energy))
+    formulas = text_column(table, formula, path)
+    energies = np.array(
+        [
+            _number(value, f"{path}: row {row} ({text}): {energy}")
+            for row, (text, value) in enumerate(zip(formulas, table[energy].to_pylist(), strict=True), start=1)
+        ]
+    )
     for row, (text, value) in enumerate(zip(formulas, energies, strict=True), start=1):
         if not text:
             raise DataError(f"{path}: row {row}: empty formula in column {formula!r}")
-        if not np.isfinite(value):
-            raise DataError(f"{path}: row {row} ({text}): {energy} is {value}, not a finite number")
-    return formulas, energies
+        if not abs(value) <= PLAUSIBLE:
+            what = "no energy a formation can have" if np.isfinite(value) else "not a finite number"
+            raise DataError(f"{path}: row {row} ({text}): {energy} is {value:g} eV/atom, {what}")
+    return formulas, energies.astype(np.float64)
+
+
+def read_columns(path: Path, columns: Iterable[str]) -> pa.Table:
+    """A CSV or Parquet file that has these columns, each once; DataError if it is not."""
+    if not path.is_file():
+        raise DataError(f"no such file: {path}")
+    try:
+        table = (pa.parquet.read_table if path.suffix.lower() == ".parquet" else pa.csv.read_csv)(path)
+        names: list[str] = table.column_names
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not readable as {path.suffix or 'CSV'}: {_said(error)}") from None
+    for column in columns:
+        times = names.count(column)
+        if times != 1:
+            has = "no" if times == 0 else str(times)
+            raise DataError(f"{path}: {has} column {column!r}; it has {', '.join(map(repr, names))}")
+    return table
+
+
+def text_column(table: pa.Table, column: str, path: Path) -> list[str]:
+    """A column as text; DataError if it is something else."""
+    try:
+        text: list[str] = table[column].cast(pa.string()).to_pylist()
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: column {column!r} holds no text: {_said(error)}") from None
+    return text
+
+
+def _number(value: object, where: str) -> float:
+    try:
+        if isinstance(value, bool | None):
+            raise TypeError
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        shown = "empty or NaN" if value is None else repr(value)
+        raise DataError(f"{where} is {shown}, not a finite number") from None
+
+
+def _said(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def fraction_matrix(elements: np.ndarray, amounts: np.ndarray) -> np.ndarray:
@@ -103,6 +142,8 @@ def load_clean(path: Path) -> tuple[Dataset, dict[str, int]]:
     counts = {"rows": len(formulas)}
 
     keep = (elements > 0).sum(axis=1) > 1
+    if not keep.any():
+        raise DataError(f"{path}: holds no compound")
     counts["single_elements"] = int((~keep).sum())
     inside = np.abs(energies - energies[keep].mean()) <= 5 * energies[keep].std()
     counts["beyond_five_sigma"] = int((keep & ~inside).sum())

@@ -1,6 +1,7 @@
 """From a table of formation energies to a model file, its card and its parity plot."""
 
 import hashlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -46,6 +47,8 @@ def fit(
     """
     if out.suffix != ".safetensors" or not out.parent.is_dir():
         raise InputError(f"--out must be a .safetensors file in a folder that exists, not {out}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise InputError("training draws a parity plot, which needs matplotlib: pip install 'matscreen[train]'")
     data, cleaning = dataset.load_clean(data_path)
     parts = dataset.split(data, recipe.seed)
     if min(len(rows) for rows in parts.values()) == 0:

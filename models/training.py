@@ -86,8 +86,8 @@ def train(
 
     The target is standardised for training and the scale is folded into the last layer at the end, so that the trained
     network gives eV/atom, as one that training starts from does. After each epoch the whole state goes to `checkpoint`;
-    a run that is killed continues from there and ends with the same weights. ValueError if `checkpoint` belongs to
-    another recipe or data set.
+    a run that is killed continues from there and ends with the same weights. ValueError if `checkpoint` is none or
+    belongs to another recipe or data set, if all energies are equal, or if no epoch ends with a finite error.
     """
     task = _task(data, encoding, parts["train"], recipe.anchors)
     optimizer = torch.optim.AdamW(
@@ -98,8 +98,10 @@ def train(
     best, best_weights = float("inf"), {}
     if recipe.start:
         _unfold_scale(network, task)
+    if not task.scale > 0:
+        raise ValueError("all energies to learn from are equal")
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = _read_checkpoint(checkpoint)
         if state["identity"] != identity:
             raise ValueError(f"{checkpoint} belongs to another recipe or data set; remove it or train elsewhere")
         network.load_state_dict(state["network"])
@@ -136,6 +138,9 @@ def train(
         )
         report(Progress(epoch + 1, (epoch + 1) * len(task.rows), total, train_mae, validation))
 
+    if not best_weights:
+        checkpoint.unlink()
+        raise ValueError("the training diverged: no epoch ended with a finite error; lower --learning-rate")
     network.load_state_dict(best_weights)
     network.eval()
     _fold_scale(network, task)
@@ -212,6 +217,16 @@ def _unfold_scale(network: DenseNetwork, task: _Task) -> None:
     with torch.no_grad():
         network.last.weight.div_(task.scale)
         network.last.bias.sub_(task.mean).div_(task.scale)
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(path, weights_only=True)
+        if not isinstance(state, dict) or "identity" not in state:
+            raise ValueError
+    except Exception:  # the reader raises whatever the bytes lead it to
+        raise ValueError(f"{path} is no checkpoint of a training; remove it") from None
+    return state
 
 
 def _write_checkpoint(path: Path, state: dict[str, Any]) -> None:

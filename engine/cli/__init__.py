@@ -1,20 +1,23 @@
 """The command line: `matscreen scan`, `resume`, `show` and the rest; one module a group of commands."""
 
+import errno
 import os
+import signal
 import sys
-
-from matscreen.kernels.backend import BackendError
-from matscreen.models.errors import InputError, JobError
 
 BAD_INPUT, FAILED_JOB, INTERRUPTED = 2, 1, 130
 
 
 def main() -> None:
     """Entry point: every expected failure is one line on stderr, with exit code 2 (bad input) or 1 (failed job)."""
+    signal.signal(signal.SIGINT, lambda *_: _leave_interrupted())  # nothing is begun while modules are still loading
     import typer
 
     from matscreen.engine.cli.app import app
+    from matscreen.kernels.backend import BackendError
+    from matscreen.models.errors import InputError, JobError
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if app(standalone_mode=False) == INTERRUPTED:  # the parser turns Ctrl-C into this code
             _leave_interrupted()
@@ -25,13 +28,17 @@ def main() -> None:
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        _leave(f"{error.filename or 'input/output'}: {error.strerror or error}", FAILED_JOB)
+        bad_name = error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
+        _leave(f"{error.filename or 'input/output'}: {error.strerror or error}", BAD_INPUT if bad_name else FAILED_JOB)
+    except UnicodeEncodeError as error:
+        _leave(f"a name that is not valid text: {error.object!r}", BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         _leave_interrupted()
     except Exception as error:
         if not hasattr(error, "format_message"):  # not one of the command line parser's own
             raise
-        _leave(f"{' '.join(error.format_message().split())} (see --help)", BAD_INPUT)
+        said = " ".join(error.format_message().split()) or "a command is missing"
+        _leave(f"{said} (see --help)", BAD_INPUT)
 
 
 def _leave(message: str, code: int) -> None:

@@ -16,7 +16,7 @@ Elements = Annotated[
     str,
     typer.Argument(help="Symbols or groups, such as Li-Fe-P-O, '3d metals,O' or all (the 86 elements of ElemNet)."),
 ]
-Arity = Annotated[str, typer.Option(help="Numbers of elements in a composition, such as 2,3,4.")]
+Arity = Annotated[str, typer.Option(help="Numbers of elements in a composition, such as 2,3,4 or 2-4.")]
 MaxAtoms = Annotated[int, typer.Option(help="Most atoms in a formula unit.")]
 Require = Annotated[str, typer.Option(help="Elements that every composition holds, such as O or Li,O.")]
 Exclude = Annotated[str, typer.Option(help="Elements to leave out of the ones named.")]
@@ -44,9 +44,12 @@ DEFAULT_ENERGY = "formation_energy_ev_atom"
 def make_space(elements: str, arity: str, max_atoms: int, require: str, exclude: str) -> CompositionSpace:
     """The space that the options describe; InputError in their terms."""
     try:
-        numbers = [int(part) for part in arity.replace("-", ",").split(",")]
+        ends = [[int(end) for end in part.split("-")] for part in arity.split(",")]
+        numbers = [n for first, *last in ends for n in range(first, (*last, first)[0] + 1)]
     except ValueError:
-        raise InputError(f"--arity takes numbers such as 2,3,4, not {arity!r}") from None
+        raise InputError(f"--arity takes numbers such as 2,3 or 2-4, not {arity!r}") from None
+    if not numbers or any(len(end) > 2 for end in ends):
+        raise InputError(f"--arity takes numbers such as 2,3 or 2-4, not {arity!r}")
     return CompositionSpace(elements, numbers, max_atoms, require, exclude)
 
 

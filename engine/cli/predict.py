@@ -5,12 +5,12 @@ from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 import typer
 
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import print_compositions, say
+from matscreen.kernels.hull import MAX_ELEMENTS
+from matscreen.models.dataset import read_columns, text_column
 from matscreen.models.errors import InputError
 from matscreen.models.formula import composition_arrays
 
@@ -34,6 +34,8 @@ def predict(
         elements, amounts = composition_arrays(given)
     except InputError as error:
         raise InputError(f"{file}: {error}" if file and not formulas else str(error)) from None
+    for row in np.flatnonzero((elements > 0).sum(axis=1) > MAX_ELEMENTS).tolist():
+        raise InputError(f"{given[row]}: more than {MAX_ELEMENTS} elements")
     network = o.open_model(model)
     energies = network.energies(elements, amounts)
     phases = o.open_reference(reference, formula_column, energy_column, say)
@@ -51,17 +53,11 @@ def predict(
 
 
 def _read_formulas(file: Path, column: str) -> list[str]:
+    if file.suffix.lower() in (".csv", ".parquet"):
+        return text_column(read_columns(file, [column]), column, file)
     if not file.is_file():
         raise InputError(f"no such file: {file}")
     try:
-        if file.suffix == ".parquet":
-            table = pa.parquet.read_table(file)
-        elif file.suffix == ".csv":
-            table = pa.csv.read_csv(file)
-        else:
-            return [line.strip() for line in file.read_text().splitlines() if line.strip()]
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read: {str(error).splitlines()[0]}") from None
-    if column not in table.column_names:
-        raise InputError(f"{file}: no column {column!r}; it has {', '.join(map(repr, table.column_names))}")
-    return [str(value) for value in table[column].to_pylist()]
+        return [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is no text: {error}") from None

@@ -47,6 +47,8 @@ def verify(
     """Check a finished run: every checksum, and a random sample of rows computed again by the plain reference code."""
     if not 0 <= sample <= 100_000:
         raise InputError(f"--sample takes a number from 0 to 100,000, not {sample}")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed takes a number from 0 to {2**63 - 1}, not {seed}")
     report = verify_run(run, sample, seed, say)
     print(
         f"{run} is sound: {report.chunks:,} chunk files, {report.candidates:,} candidates; {report.sampled:,} rows "

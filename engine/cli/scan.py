@@ -56,7 +56,8 @@ def scan(
     name = format_elements(space.elements) if len(space.elements) <= 8 else f"{len(space.elements)}-elements"
     path = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     say(f"{len(space):,} compositions · model {network.name} · {len(phases):,} phases of {phases.name} · {path}")
-    if unknown := [SYMBOLS[z] for z in space.elements if z not in phases.elements]:
+    known = phases.elements
+    if unknown := [SYMBOLS[z] for z in space.elements if z not in known]:
         say(f"{phases.name} holds no compound of {', '.join(unknown)}: candidates with them have few rivals to beat")
     with _ScanProgress() as progress:
         run = scan_space(

@@ -45,6 +45,8 @@ def train(
     for key, value in changed.items():
         if not 0 < value < 1e6 and not (key == "weight_decay" and value == 0):
             raise InputError(f"--{key.replace('_', '-')} must be positive, not {value}")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
     chosen = PUBLISHED[network.partition("-")[0]] if recipe == "published" else Recipe()
     plan = replace(chosen, **changed, seed=seed)
     first_weights = o.open_model(start) if start else None

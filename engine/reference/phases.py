@@ -15,7 +15,7 @@ from matscreen.engine.element_sets import parse_elements
 from matscreen.engine.reference.sources import SOURCES, fetch
 from matscreen.kernels import hull
 from matscreen.kernels.backend import Backend
-from matscreen.models.dataset import read_table
+from matscreen.models.dataset import PLAUSIBLE, read_table
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
 from matscreen.models.formula import composition_arrays, format_formula, reduced
@@ -33,7 +33,7 @@ class PhaseTable:
     origin : what `PhaseTable.reopen` needs to read it again; empty if it did not come from a file or a source
     table : Arrow table, `schema.PHASES`
     index : the phases by chemical system, for `kernels.hull`
-    checksum : SHA-256 over formulas and energies
+    checksum : SHA-256 over formulas, elements, fractions and energies
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class PhaseTable:
                 f"row {row + 1} ({formulas[row]}): formation energy {energies[row]} is not a finite number"
             )
         width = (elements > 0).sum(axis=1)
+        for row in np.flatnonzero(np.abs(energies) > PLAUSIBLE):
+            raise InputError(f"row {row + 1} ({formulas[row]}): {energies[row]:g} eV/atom is no formation energy")
         for row in np.flatnonzero((width == 1) & (energies < -NOISE)):
             raise InputError(
                 f"row {row + 1} ({formulas[row]}): {energies[row]:g} eV/atom, but formation energies are relative to "
@@ -58,10 +60,6 @@ class PhaseTable:
         for row in np.flatnonzero(width > hull.MAX_ELEMENTS):
             raise InputError(f"row {row + 1} ({formulas[row]}): more than {hull.MAX_ELEMENTS} elements")
         fractions = amounts / amounts.sum(axis=1, keepdims=True)
-        # Pure elements are in every hull at exactly 0; a second copy, off by rounding, would only blur it.
-        compounds = np.flatnonzero(width > 1)
-        self.index = hull.build_index(elements[compounds], amounts[compounds], energies[compounds])
-        self._row = compounds  # of the table, for each row that the index counts
         columns = [
             pa.array(formulas, pa.string()),
             pa.array([e[:w] for e, w in zip(elements, width, strict=True)], pa.list_(pa.uint8())),
@@ -69,9 +67,20 @@ class PhaseTable:
             pa.array(energies),
             pa.array(ids, pa.string()),
         ]
-        self.table = pa.Table.from_arrays(columns, schema=schema.PHASES)
-        digest = hashlib.sha256("\n".join(formulas).encode())
-        digest.update(energies.tobytes())
+        self._hold(pa.Table.from_arrays(columns, schema=schema.PHASES))
+
+    def _hold(self, table: pa.Table) -> None:
+        self.table = table
+        elements, fractions = (_padded(table[name].to_pylist()) for name in ("elements", "fractions"))
+        elements = elements.astype(np.uint8)
+        energies = table["formation_energy_ev_atom"].to_numpy()
+        # Pure elements are in every hull at exactly 0; a second copy, off by rounding, would only blur it.
+        compounds = np.flatnonzero((elements > 0).sum(axis=1) > 1)
+        self.index = hull.build_index(elements[compounds], fractions[compounds], energies[compounds])
+        self._row = compounds  # of the table, for each row that the index counts
+        digest = hashlib.sha256("\n".join(table["formula"].to_pylist()).encode())
+        for part in (elements, fractions, energies):
+            digest.update(np.ascontiguousarray(part).tobytes())
         self.checksum = digest.hexdigest()
 
     def __len__(self) -> int:
@@ -143,6 +152,16 @@ class PhaseTable:
         return cls(name, formulas, np.array(energies), ids, {})
 
     @classmethod
+    def from_table(cls, name: str, table: pa.Table) -> "PhaseTable":
+        """The `PhaseTable` whose `table` this is; ValueError if it is none."""
+        if not table.schema.equals(schema.PHASES):
+            raise ValueError("not a table of phases")
+        phases = cls.__new__(cls)
+        phases.name, phases.origin = name, {}
+        phases._hold(table)
+        return phases
+
+    @classmethod
     def reopen(cls, origin: dict[str, str]) -> "PhaseTable":
         """The table that `origin` describes, read again."""
         return cls.load(origin["name"]) if "name" in origin else cls.read(**origin)
@@ -153,11 +172,11 @@ class PhaseTable:
 
     def hull_energy(self, formulas: Sequence[str], backend: Backend = "auto") -> np.ndarray:
         """Lower hull energy at each composition: (N,) float64, eV/atom."""
-        return hull.hull_energies(*composition_arrays(formulas), self.index, backend=backend)
+        return hull.hull_energies(*_bounded(formulas), self.index, backend=backend)
 
     def decomposition(self, formula: str) -> dict[str, float]:
         """Phases on the hull at this composition: {formula: fraction of all atoms}, largest first."""
-        phases = self.decompositions(*composition_arrays([formula]))[1][0]
+        phases = self.decompositions(*_bounded([formula]))[1][0]
         return {p["formula"]: p["fraction"] for p in phases}
 
     def decompositions(
@@ -184,6 +203,23 @@ class PhaseTable:
         within = [i for i, e in enumerate(self.table["elements"].to_pylist()) if set(e) <= labels]
         chosen = self.table.take(pa.array(within, pa.int64()))
         energy = chosen["formation_energy_ev_atom"].to_numpy()
-        above = energy - self.hull_energy(chosen["formula"].to_pylist())
+        elements, fractions = (_padded(chosen[name].to_pylist()) for name in ("elements", "fractions"))
+        above = energy - hull.hull_energies(elements.astype(np.uint8), fractions, self.index)
         field = pa.field("hull_distance_ev_atom", pa.float64(), metadata={"unit": "eV/atom"})
         return chosen.append_column(field, pa.array(above)).take(pa.array(np.argsort(energy, kind="stable")))
+
+
+def _padded(rows: list[list[float]]) -> np.ndarray:
+    """(N, K) from rows of several lengths, 0 in empty places."""
+    padded = np.zeros((len(rows), max(map(len, rows), default=1)))
+    for row, values in zip(padded, rows, strict=True):
+        row[: len(values)] = values
+    return padded
+
+
+def _bounded(formulas: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Elements and amounts of formulas; InputError if one has more elements than a hull is found for."""
+    elements, amounts = composition_arrays(formulas)
+    for row in np.flatnonzero((elements > 0).sum(axis=1) > hull.MAX_ELEMENTS).tolist():
+        raise InputError(f"{formulas[row]}: more than {hull.MAX_ELEMENTS} elements")
+    return elements, amounts

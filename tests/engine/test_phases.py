@@ -70,7 +70,7 @@ def test_files(tmp_path: Path) -> None:
         ("Fe2O3,-1\nFeO,inf", "row 2 .FeO.*not a finite number"),
         ("Fe2O3,-1\n,2", "row 2: empty formula"),
         ("Fe2O3,-1\nFe,-8.3", "row 2 .Fe.*total energies"),
-        ("Fe2O3,abc", "something else than numbers"),
+        ("Fe2O3,abc", "row 1 .Fe2O3.: .* is 'abc', not a finite number"),
         ("HLiBeBCNOFNaMgAlSiPSClKCa,-1", "row 1 .*more than 16 elements"),
     ],
 )
@@ -81,6 +81,50 @@ def test_bad_rows(tmp_path: Path, rows: str, complaint: str) -> None:
         PhaseTable.read(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_table_is_one_line(tmp_path: Path) -> None:
+    energy = "formation_energy_ev_atom"
+    (tmp_path / "twice.csv").write_text(f"formula,formula,{energy}\nFe2O3,FeO,-1\n")
+    (tmp_path / "latin.csv").write_bytes(f"form\xfcla,{energy}\nFe2O3,-1\n".encode("latin-1"))
+    pq.write_table(pa.table({"formula": [["Fe"]], energy: [-1.0]}), tmp_path / "list.parquet")
+    pq.write_table(pa.table({"formula": ["FeO"], energy: [True]}), tmp_path / "bool.parquet")
+    pq.write_table(pa.table({"formula": ["FeO"], energy: [-1e300]}), tmp_path / "huge.parquet")
+    pq.write_table(pa.table({"formula": ["FeO"], energy: [[1.0]]}), tmp_path / "lists.parquet")
+    for name, complaint in {
+        "twice.csv": "2 column 'formula'",
+        "latin.csv": "latin.csv",
+        "list.parquet": "column 'formula' holds no text",
+        "bool.parquet": "row 1 .FeO.: .* is True, not a finite number",
+        "huge.parquet": "row 1 .FeO.: .*no energy a formation can have",
+        "lists.parquet": "row 1 .FeO.: .* not a finite number",
+    }.items():
+        with pytest.raises(InputError, match=complaint) as caught:
+            PhaseTable.read(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_table_comes_back_as_it_was(tmp_path: Path, phases: PhaseTable) -> None:
+    pq.write_table(phases.table, tmp_path / "kept.parquet")
+    again = PhaseTable.from_table("kept", pq.read_table(tmp_path / "kept.parquet"))
+    assert again.checksum == phases.checksum
+    for ours, theirs in zip(again.index, phases.index, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match="not a table of phases"):
+        PhaseTable.from_table("other", pa.table({"formula": ["FeO"]}))
+
+
+def test_amounts_are_not_rounded_to_text(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(
+        "formula,formation_energy_ev_atom\nFe1000000O,-0.1\nLa0.333333333Sr0.666666667O,-1\n"
+    )
+    phases = PhaseTable.read(tmp_path / "p.csv")
+    assert phases.system("Fe-O-La-Sr")["hull_distance_ev_atom"].to_pylist() == pytest.approx([0, 0], abs=1e-12)
+
+
+def test_more_elements_than_a_hull_takes(phases: PhaseTable) -> None:
+    with pytest.raises(InputError, match="more than 16 elements"):
+        phases.hull_energy(["HLiBeBCNOFNaMgAlSiPSClKCaSc"])
 
 
 @pytest.mark.parametrize("name", ["nowhere.csv", "oqmd"])

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from matscreen.engine import CompositionSpace, PhaseTable, resume, rundir, scan, schema, screen
+from matscreen.engine.cluster import connect
 from matscreen.engine.merge import merge
 from matscreen.engine.scan import Progress
 from matscreen.engine.verify import verify
@@ -242,6 +243,86 @@ def test_damaged_candidates_are_said_and_made_again(whole: Path, tmp_path: Path)
     assert candidates_of(path) == candidates_of(whole)
 
 
+def test_a_single_bit_of_damage_is_never_shown(whole: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(whole, path)
+    content = candidates_of(path)
+    for at in rng.integers(0, len(content), 40).tolist():
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << int(rng.integers(8))
+        (path / "candidates.parquet").write_bytes(damaged)
+        with pytest.raises(JobError, match="not what the run wrote"):
+            rundir.read_candidates(path)
+    for nonsense in ("{}", "[]", "null", '{"by_arity": 3}', "\xff"):
+        (path / "summary.json").write_text(nonsense, "latin-1")
+        with pytest.raises(JobError, match="summary.json is damaged"):
+            rundir.read_candidates(path)
+
+
+def test_a_run_keeps_its_own_reference(tmp_path: Path, model: Model, phases: PhaseTable) -> None:
+    file = tmp_path / "mine.parquet"
+    pq.write_table(phases.table.select(["formula", "formation_energy_ev_atom"]), file)
+    space = CompositionSpace("Li-Fe-O")
+    scan(space, model, PhaseTable.read(file), tmp_path / "run", threshold=0.05)
+    found = candidates_of(tmp_path / "run")
+    moved = file.rename(tmp_path / "moved.parquet")
+    (tmp_path / "run" / "candidates.parquet").unlink()
+    resume(tmp_path / "run")
+    assert candidates_of(tmp_path / "run") == found
+    verify(tmp_path / "run", sample=5)
+    pq.write_table(pq.read_table(moved).slice(1), file)
+    with pytest.raises(InputError, match="has changed since"):
+        resume(tmp_path / "run")
+    file.unlink()
+    (tmp_path / "run" / "phases.parquet").write_bytes(b"nothing")
+    with pytest.raises(JobError, match=r"phases.parquet cannot be read"):
+        verify(tmp_path / "run")
+    in_memory = PhaseTable.from_table("mine", phases.table)
+    scan(space, model, in_memory, tmp_path / "other", threshold=0.05)
+    shutil.rmtree(tmp_path / "other" / "chunks")
+    assert resume(tmp_path / "other").candidates.equals(rundir.read_candidates(tmp_path / "run"))
+
+
+def test_a_run_that_was_not_born_is_begun_again(whole: Path, tmp_path: Path, model: Model, phases: PhaseTable) -> None:
+    path = tmp_path / "run"
+    (path / "chunks").mkdir(parents=True)
+    (path / "phases.parquet").write_bytes(b"half")
+    (path / ".run.json.x.tmp").write_bytes(b"")
+    scan(CompositionSpace(ELEMENTS), model, phases, path, threshold=0.05, chunk_size=CHUNK)
+    assert candidates_of(path) == candidates_of(whole)
+
+
+def test_a_scheduler_that_dies_ends_the_scan(tmp_path: Path, model: Model, phases: PhaseTable) -> None:
+    address = "tcp://127.0.0.1:18787"
+    command = [sys.executable, "-c", "import sys; from distributed.cli.dask_scheduler import main; main()"]
+    scheduler = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", "18787", "--no-dashboard"], stderr=-3)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"], stderr=-3
+    )
+    try:
+        for _ in range(60):
+            try:
+                with connect(address, 1):
+                    break
+            except InputError:  # not up yet
+                time.sleep(0.5)
+        with pytest.raises(JobError, match="scheduler is gone"):
+            scan(
+                CompositionSpace("Li-Na-Mg-Al-Ti-Fe-Ni-Zn-O-S"),
+                model,
+                phases,
+                tmp_path / "run",
+                chunk_size=2000,
+                scheduler=address,
+                report=lambda state: scheduler.kill() if state.done else None,
+            )
+        assert list((tmp_path / "run" / "chunks").glob("*.parquet"))
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
+
+
 def test_verify_sees_rows_that_were_changed(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     shutil.copytree(whole, path)
@@ -249,7 +330,7 @@ def test_verify_sees_rows_that_were_changed(whole: Path, tmp_path: Path) -> None
     table = rundir.read_candidates(path)
     checksum = rundir.write_candidates(path, config.fingerprint, [table.slice(1)])
     summary = rundir.read_summary(path)
-    with pytest.raises(JobError, match="not the file that the run wrote"):
+    with pytest.raises(JobError, match="not what the run wrote"):
         verify(path)
     (path / "summary.json").write_text(json.dumps(summary | {"candidates_sha256": checksum}))
     with pytest.raises(JobError, match="does not hold the candidates"):

@@ -98,8 +98,12 @@ def test_items_outside() -> None:
     for formula in ("NaCl", "Li", "Li9O8", "Li0.5O", "Li300O"):
         with pytest.raises(KeyError):
             space.index(formula)
+    assert space.chunk(0, len(space) + 1).equals(space[:])
     with pytest.raises(IndexError):
-        space.chunk(0, len(space) + 1)
+        space.chunk(len(space) + 1, len(space) + 2)
+    with pytest.raises(InputError, match="whole numbers"):
+        CompositionSpace("Li-O", max_atoms=10.5)
+    assert CompositionSpace("Li-O", arity=2).arity == CompositionSpace("Li-O", arity=np.array([2])).arity == (2,)
     with pytest.raises(IndexError):
         space[::2]
 

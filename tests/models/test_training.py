@@ -43,7 +43,7 @@ def test_a_compound_keeps_its_part_when_the_table_grows(compounds: Path) -> None
     ("content", "complaint"),
     [
         ("formula,formation_energy_ev_atom\nFe2O3,nan\n", "row 1 .*not a finite number"),
-        ("formula,formation_energy_ev_atom\nFe2O3,abc\n", "something else than numbers"),
+        ("formula,formation_energy_ev_atom\nFe2O3,abc\n", "row 1 .Fe2O3.: .* is 'abc', not a finite number"),
         ("formula,energy\nFe2O3,1\n", "no column 'formation_energy_ev_atom'"),
         ("formula,formation_energy_ev_atom\nFeO,-1\nHeO,-1\n", "row 2: He is not one of"),
         ("formula,formation_energy_ev_atom\nFeO,-1\nZzO,-1\n", "row 2: .*unknown element"),
@@ -155,6 +155,25 @@ def test_training_at_a_constant_rate_can_be_taken_further(compounds: Path, tmp_p
                 network, data, FRACTIONS, parts, replace(recipe, epochs=most), tmp_path / f"{name}.checkpoint"
             )
     assert [h["validation_mae"] for h in runs["a"]] == [h["validation_mae"] for h in runs["b"]]
+
+
+def test_trainings_that_cannot_be(compounds: Path, tmp_path: Path) -> None:
+    data, _ = dataset.load_clean(compounds)
+    parts = dataset.split(data, 0)
+    network = DenseNetwork(ARCHITECTURES["elemnet"], 86)
+    checkpoint = tmp_path / "c"
+    wild = Recipe(epochs=2, batch=64, learning_rate=1e30, one_cycle=False, anchors=0)
+    with pytest.raises(ValueError, match="diverged"):
+        training.train(network, data, FRACTIONS, parts, wild, checkpoint)
+    assert not checkpoint.exists()
+    checkpoint.write_bytes(b"junk")
+    with pytest.raises(ValueError, match="is no checkpoint"):
+        training.train(network, data, FRACTIONS, parts, wild, checkpoint)
+    flat = dataset.Dataset(data.formulas, data.fractions, np.zeros_like(data.energies))
+    with pytest.raises(ValueError, match="all energies to learn from are equal"):
+        training.train(network, flat, FRACTIONS, parts, wild, tmp_path / "d")
+    with pytest.raises(DataError, match="holds no compound"):
+        dataset.load_clean(write_energies(tmp_path / "pure.parquet", ["Fe", "O2"], [0.0, 0.0]))
 
 
 def test_published_recipes() -> None:
