@@ -6,7 +6,7 @@ import time
 import numpy as np
 from scipy.spatial import ConvexHull
 
-from bench.harness import DATA, median_seconds, publish
+from bench.harness import DATA, copy_rate, median_seconds, publish
 from matscreen.engine import PhaseTable
 from matscreen.kernels.enumeration import ratio_table
 from matscreen.kernels.hull import HullIndex, hull_energies
@@ -85,6 +85,7 @@ def main() -> None:
             "pymatgen, microseconds a system": 1e6 / pymatgen,
             "ratio to Qhull + NumPy": ours / qhull,
             "ratio to pymatgen": ours / pymatgen,
+            "limit: distances/s that memory could take": copy_rate() / 8,
             "largest difference from Qhull, eV/atom": worst,
             "largest difference from pymatgen, eV/atom": worst_pymatgen,
         },

@@ -1,14 +1,51 @@
-"""The main job end to end, as `make scan` runs it, and its stages."""
+"""The main job end to end, as `make scan` runs it; peer: the same with pymatgen and PyTorch as one would write it."""
 
+import os
 import tempfile
 import time
 from pathlib import Path
 
-from bench.harness import publish
+import numpy as np
+
+from bench.harness import publish, sgemm_rate
 from matscreen import models
 from matscreen.engine import CompositionSpace, PhaseTable, scan
+from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
+from matscreen.models.elements import ELEMNET_ELEMENTS, SYMBOLS
 
 ELEMENTS = "Li,Na,Mg,Al,Si,Ca,Ti,V,Mn,Fe,Ni,Zn,S,O"
+PEER_SYSTEMS = 30
+
+
+def with_pymatgen(space: CompositionSpace, phases: PhaseTable) -> float:
+    """Seconds a composition, on all cores that PyTorch takes, over some of the quaternary systems of the space."""
+    import torch
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+    from pymatgen.core import Composition
+
+    network = DenseNetwork(ARCHITECTURES["elemnet"], 86).eval()
+    symbols = [SYMBOLS[z] for z in ELEMNET_ELEMENTS]
+    block = space.blocks[-1]
+    entries = [
+        PDEntry(Composition(formula), energy * Composition(formula).num_atoms)
+        for formula, energy in zip(
+            phases.table["formula"].to_pylist(), phases.table["formation_energy_ev_atom"].to_pylist(), strict=True
+        )
+        if energy < 0
+    ] + [PDEntry(Composition(SYMBOLS[z]), 0.0) for z in space.elements]
+    count = len(block.ratios)
+    starts = block.start + count * np.random.default_rng(0).choice(block.systems, PEER_SYSTEMS, replace=False)
+    started = time.perf_counter()
+    for start in starts.tolist():
+        compositions = [Composition(space[i]) for i in range(start, start + count)]
+        dense = np.array([[c.get_atomic_fraction(s) for s in symbols] for c in compositions], np.float32)
+        with torch.no_grad():
+            energies = network(torch.from_numpy(dense))[:, 0].numpy()
+        system = set(compositions[0].elements)
+        diagram = PhaseDiagram([e for e in entries if set(e.composition.elements) <= system])
+        hull = np.array([diagram.get_hull_energy_per_atom(c) for c in compositions])
+        _ = np.flatnonzero(energies - hull < -0.2)
+    return (time.perf_counter() - started) / (count * PEER_SYSTEMS)
 
 
 def main() -> None:
@@ -19,7 +56,9 @@ def main() -> None:
         run = scan(space, model, phases, Path(folder) / "run")
         seconds = time.perf_counter() - started
         summary = run.summary
-    rates = summary["throughput"]
+    peer = 1 / with_pymatgen(space, phases)
+    cores = len(os.sched_getaffinity(0))
+    flop = 2 * sum(w.size for w in model.layers.weights[1:])
     publish(
         "scan",
         {
@@ -27,8 +66,11 @@ def main() -> None:
             "candidates": summary["candidates"],
             "seconds": seconds,
             "compositions/s, all cores": len(space) / seconds,
-            "prediction, compositions/s/core": rates["predict_per_second_per_thread"],
-            "hull beside it, compositions/s/core": rates["hull_per_second_per_thread"],
+            "pymatgen + PyTorch, compositions/s, all cores": peer,
+            "ratio to pymatgen + PyTorch": len(space) / seconds / peer,
+            "limit: compositions/s at the best sgemm of all cores": sgemm_rate() / flop,
+            "cores": cores,
+            **summary["throughput"],
         },
     )
 

@@ -1,8 +1,9 @@
 """Where chunks are screened: threads of this process, or any running Dask cluster."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import dask
@@ -44,7 +45,11 @@ class JobPlugin(WorkerPlugin):
 def screen_range(name: str, start: int, stop: int) -> Screened:
     """The task: screen compositions `start` to `stop` of the job that plugin `name` holds."""
     job: Job = cast(JobPlugin, get_worker().plugins[name]).job
-    return screen_chunk(job.space.chunk(start, stop), job.model, job.phases, job.threshold, job.charge_neutral)
+    started = time.perf_counter()
+    chunk = job.space.chunk(start, stop)
+    enumerate_seconds = time.perf_counter() - started
+    screened = screen_chunk(chunk, job.model, job.phases, job.threshold, job.charge_neutral)
+    return replace(screened, enumerate_seconds=enumerate_seconds)
 
 
 @contextmanager

@@ -66,7 +66,7 @@ class Chunk:
     ----------
     number : its place among the chunks of the run
     start, stop : ids of its compositions
-    screened, predict_seconds, hull_seconds : as in `screen.Screened`
+    screened, …_seconds : as in `screen.Screened`
     candidates : how many it holds
     file : where they are, by rising hull distance
     """
@@ -77,6 +77,8 @@ class Chunk:
     screened: int
     predict_seconds: float
     hull_seconds: float
+    describe_seconds: float
+    enumerate_seconds: float
     candidates: int
     file: Path
 
@@ -157,6 +159,8 @@ def write_chunk(path: Path, fingerprint: str, number: int, ids: tuple[int, int],
         "screened": screened.screened,
         "predict_seconds": screened.predict_seconds,
         "hull_seconds": screened.hull_seconds,
+        "describe_seconds": screened.describe_seconds,
+        "enumerate_seconds": screened.enumerate_seconds,
         "candidates": len(screened.candidates),
     }
     metadata = {"matscreen": json.dumps({"fingerprint": fingerprint, **figures})}
@@ -180,7 +184,9 @@ def read_chunk(file: Path, fingerprint: str) -> Chunk | None:
         return None
     if figures.pop("fingerprint", None) != fingerprint or file.stem.partition("-")[0] != f"{figures['number']:06d}":
         return None
-    return Chunk(**figures, file=file) if found.equals(schema.CANDIDATES) else None
+    if not found.equals(schema.CANDIDATES) or set(figures) != set(Chunk.__dataclass_fields__) - {"file"}:
+        return None
+    return Chunk(**figures, file=file)
 
 
 def finished_chunks(path: Path, fingerprint: str, ranges: list[tuple[int, int]]) -> tuple[dict[int, Chunk], int]:

@@ -197,10 +197,12 @@ def _run(
                         found += chunk.candidates
                         report(Progress(done, len(job.space), found, resumed))
             seconds = time.perf_counter() - started
+            started = time.perf_counter()
             tally = Tally()
             tables = map(tally.count, merge([chunks[number].file for number in sorted(chunks)]))
             checksum = rundir.write_candidates(path, config.fingerprint, tables)
-            summary = _summary(job.space, chunks, tally, checksum, done - resumed, seconds)
+            merge_seconds = time.perf_counter() - started
+            summary = _summary(job.space, chunks, tally, checksum, done - resumed, seconds, merge_seconds)
             text = json.dumps(summary, indent=2) + "\n"
             write_atomically(path / "summary.json", lambda temporary: temporary.write_text(text))
         except OSError as error:
@@ -274,10 +276,14 @@ def _summary(
     checksum: str,
     scanned_now: int,
     seconds: float,
+    merge_seconds: float,
 ) -> dict[str, Any]:
     screened = sum(c.screened for c in chunks.values())
-    predict = sum(c.predict_seconds for c in chunks.values())
-    hull = sum(c.hull_seconds for c in chunks.values())
+
+    def rate(count: int, stage: str) -> int | None:
+        taken: float = sum(getattr(chunk, f"{stage}_seconds") for chunk in chunks.values())
+        return round(count / taken) if taken else None
+
     return {
         "compositions": len(space),
         "screened": screened,
@@ -294,8 +300,11 @@ def _summary(
         "throughput": {
             "last_session_compositions": scanned_now,
             "last_session_seconds": round(seconds, 3),
-            "predict_per_second_per_thread": round(screened / predict) if predict else None,
-            "hull_per_second_per_thread": round(screened / hull) if hull else None,
+            "enumerate_per_second_per_thread": rate(len(space), "enumerate"),
+            "predict_per_second_per_thread": rate(screened, "predict"),
+            "hull_per_second_per_thread": rate(screened, "hull"),
+            "describe_candidates_per_second_per_thread": rate(tally.candidates.total(), "describe"),
+            "merge_seconds": round(merge_seconds, 3),
         },
         "candidates_sha256": checksum,
     }

@@ -28,13 +28,17 @@ class Screened:
     ----------
     candidates : `schema.CANDIDATES`, by rising id
     screened : compositions whose energy was predicted (fewer than the chunk's with a filter)
-    predict_seconds, hull_seconds : time of each stage; the two overlap
+    predict_seconds, hull_seconds : time of these two stages, which overlap
+    describe_seconds : time for formulas and decompositions of the candidates
+    enumerate_seconds : time to make the chunk, where that is known
     """
 
     candidates: pa.RecordBatch
     screened: int
     predict_seconds: float
     hull_seconds: float
+    describe_seconds: float
+    enumerate_seconds: float = 0.0
 
 
 def screen(
@@ -84,12 +88,14 @@ def screen_chunk(
         hull_energy, hull_seconds = hull_stage.result()
 
     keep = predicted - hull_energy < -threshold
+    started = time.perf_counter()
     kept = np.flatnonzero(keep)
     parts = [
         _candidates(ids[part], elements[part], amounts[part], predicted[part], phases)
         for part in np.split(kept, range(AT_ONCE, len(kept), AT_ONCE))
     ]
-    return Screened(pa.concat_batches(parts), len(ids), predict_seconds, hull_seconds)
+    describe_seconds = time.perf_counter() - started
+    return Screened(pa.concat_batches(parts), len(ids), predict_seconds, hull_seconds, describe_seconds)
 
 
 def _candidates(

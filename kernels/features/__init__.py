@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from matscreen.kernels.backend import Backend, resolve
+from matscreen.kernels.backend import Backend, as_numpy, resolve
 from matscreen.kernels.features import cpu, reference
 from matscreen.kernels.features.tables import COLUMNS, TABLES, WARD_FEATURE_NAMES
 
@@ -28,7 +28,7 @@ def ward_features(fractions: np.ndarray, threads: int = 1, backend: Backend = "a
 
     Returns
     -------
-    (N, 145) float64, in the order of `WARD_FEATURE_NAMES`
+    (N, 145) float64, in the order of `WARD_FEATURE_NAMES`. A torch tensor if one was given
 
     Raises
     ------
@@ -39,7 +39,8 @@ def ward_features(fractions: np.ndarray, threads: int = 1, backend: Backend = "a
     >>> dict(zip(WARD_FEATURE_NAMES, ward_features(iron_oxide)[0].round(4).tolist()))["MagpieData mean Number"]
     15.2
     """
-    fractions = np.ascontiguousarray(fractions, np.float64)
+    (given,), back = as_numpy(fractions)
+    fractions = np.ascontiguousarray(given, np.float64)
     if fractions.ndim != 2 or fractions.shape[1] != len(COLUMNS):
         raise ValueError(f"fractions must be (N, {len(COLUMNS)}), not {fractions.shape}")
     if not ((fractions >= 0).all() and np.allclose(fractions.sum(axis=1), 1, rtol=0, atol=1e-4)):
@@ -47,7 +48,7 @@ def ward_features(fractions: np.ndarray, threads: int = 1, backend: Backend = "a
     width = int((fractions > 0).sum(axis=1).max(initial=1))
     elements, amounts = np.zeros((len(fractions), width), np.uint8), np.zeros((len(fractions), width))
     cpu.sparse(fractions, COLUMNS, elements, amounts)
-    return composition_features(elements, amounts, threads, backend)
+    return back(composition_features(elements, amounts, threads, backend))  # type: ignore[no-any-return]
 
 
 def composition_features(

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from matscreen.kernels.backend import Backend, resolve
+from matscreen.kernels.backend import Backend, as_numpy, resolve
 from matscreen.kernels.hull import cpu, reference
 from matscreen.kernels.hull.index import MAX_ELEMENTS, HullIndex, build_index
 
@@ -30,7 +30,7 @@ def hull_energy(
 
     Returns
     -------
-    (N,) float64, eV/atom; at most 0, since the pure elements are at 0
+    (N,) float64, eV/atom; at most 0, since the pure elements are at 0. A torch tensor if one was given
 
     Raises
     ------
@@ -40,15 +40,16 @@ def hull_energy(
     >>> hull_energy(np.array([[0.5, 0.5]]), np.array([[1 / 3, 2 / 3]]), np.array([-1.2]))
     array([-0.9])
     """
-    fractions, phase_fractions, energies = (np.asarray(a, np.float64) for a in (fractions, phase_fractions, energies))
+    given, back = as_numpy(fractions, phase_fractions, energies)
+    fractions, phase_fractions, energies = (np.asarray(a, np.float64) for a in given)
     _check_fractions(fractions, "fractions")
     phase_fractions = phase_fractions.reshape(-1, fractions.shape[1])
     _check_fractions(phase_fractions, "phase_fractions")
     if energies.shape != (len(phase_fractions),) or not np.isfinite(energies).all():
         raise ValueError(f"energies must be ({len(phase_fractions)},) finite numbers, not {energies.shape}")
     if resolve(backend, "hull") == "reference":
-        return reference.hull_energy(fractions, phase_fractions, energies)
-    return cpu.hull_energy(fractions, phase_fractions, energies)
+        return back(reference.hull_energy(fractions, phase_fractions, energies))  # type: ignore[no-any-return]
+    return back(cpu.hull_energy(fractions, phase_fractions, energies))  # type: ignore[no-any-return]
 
 
 def hull_energies(

@@ -6,6 +6,7 @@ condition is some 10³ at worst: 1e-9 eV/atom leaves three digits of margin over
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -13,6 +14,7 @@ from scipy.optimize import linprog
 from conftest import published
 from matscreen.engine import PhaseTable
 from matscreen.kernels.enumeration import ratio_table
+from matscreen.kernels.features import ward_features
 from matscreen.kernels.hull import build_index, decompositions, hull_energies, hull_energy
 from matscreen.models.elements import SYMBOLS
 
@@ -226,3 +228,14 @@ def test_errors() -> None:
         hull_energy(np.full((1, 20), 0.05), np.zeros((0, 20)), np.zeros(0))
     with pytest.raises(ValueError, match="uint8"):
         hull_energies(x, x, build_index(np.zeros((0, 2), np.uint8), np.zeros((0, 2)), np.zeros(0)))
+
+
+def test_tensors_in_tensors_out(rng: np.random.Generator) -> None:
+    given = rng.dirichlet(np.ones(3), 5), rng.dirichlet(np.ones(3), 4), -rng.random(4)
+    result = hull_energy(*(torch.from_numpy(a) for a in given))
+    assert isinstance(result, torch.Tensor)
+    np.testing.assert_array_equal(result.numpy(), hull_energy(*given))
+    fractions = np.eye(86)
+    features = ward_features(torch.from_numpy(fractions))
+    assert isinstance(features, torch.Tensor)
+    np.testing.assert_array_equal(features.numpy(), ward_features(fractions))
