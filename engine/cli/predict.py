@@ -20,6 +20,7 @@ def predict(
     file: Annotated[
         Path | None, typer.Option(help="A file of formulas: text with one a line, or CSV/Parquet with such a column.")
     ] = None,
+    file_column: Annotated[str, typer.Option(help="Column of that file that holds the formulas.")] = o.DEFAULT_FORMULA,
     reference: o.Reference = o.DEFAULT_REFERENCE,
     formula_column: o.FormulaColumn = o.DEFAULT_FORMULA,
     energy_column: o.EnergyColumn = o.DEFAULT_ENERGY,
@@ -27,7 +28,7 @@ def predict(
     form: o.Format = "table",
 ) -> None:
     """Predict formation energies, and compare them with the hull of known phases."""
-    given = list(formulas or []) + (_read_formulas(file, formula_column) if file else [])
+    given = list(formulas or []) + (_read_formulas(file, file_column) if file else [])
     if not given:
         raise InputError("give formulas, or --file with some")
     try:

@@ -115,6 +115,10 @@ def test_a_day_at_the_command_line(
     assert predicted[0]["hull_distance_ev_atom"] == pytest.approx(records[0]["hull_distance_ev_atom"], abs=1e-9)
     assert predicted[1]["decomposition"] == [{"formula": "Fe2O3", "fraction": pytest.approx(1)}]
 
+    (tmp_path / "list.CSV").write_text("compound,note\nFe2O3,rust\n")
+    assert run(monkeypatch, "predict", "--file", "list.CSV", "--file-column", "compound", "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["formula"] == "Fe2O3"
+
     assert run(monkeypatch, "space", "all") == 0
     assert "446,597,140" in capsys.readouterr().out
     assert run(monkeypatch, "reference", "show", "Li-Fe-O") == 0
