@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from bench.harness import publish, sgemm_rate
 from matscreen import models
@@ -19,7 +20,6 @@ PEER_SYSTEMS = 30
 
 def with_pymatgen(space: CompositionSpace, phases: PhaseTable) -> float:
     """Seconds a composition, on all cores that PyTorch takes, over some of the quaternary systems of the space."""
-    import torch
     from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
     from pymatgen.core import Composition
 
@@ -56,8 +56,9 @@ def main() -> None:
         run = scan(space, model, phases, Path(folder) / "run")
         seconds = time.perf_counter() - started
         summary = run.summary
-    peer = 1 / with_pymatgen(space, phases)
     cores = len(os.sched_getaffinity(0))
+    torch.set_num_threads(cores)
+    peer = 1 / with_pymatgen(space, phases)
     flop = 2 * sum(w.size for w in model.layers.weights[1:])
     publish(
         "scan",
