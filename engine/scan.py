@@ -28,12 +28,14 @@ from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import write_atomically
 
 SMALLEST_CHUNK, LARGEST_CHUNK = 2**14, 2**20
-"""Bounds of the default chunk size: seconds of work at least, and at most what a worker holds in some 100 MB."""
+"""Bounds of the default chunk size: seconds of work at least; at most, two threads that keep every composition as a
+candidate need 1.5 GB at their peak."""
 
 PATIENCE_SECONDS = 5
 """How long to wait for a chunk before asking whether the scheduler is still there."""
 
 MOST_CHUNKS = 1_000_000
+"""Each is a file; a space that needs more is years of work for one machine."""
 
 ATTEMPTS = 3
 """How often a chunk is given out again after its worker died."""

@@ -1,4 +1,4 @@
-"""Check a finished run from scratch: its files, and a sample of its rows by the reference kernels."""
+"""Check a finished run from scratch: its files, and a sample of its rows by code that the scan does not use."""
 
 import itertools
 import math
@@ -50,7 +50,7 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
     JobError
         At the first thing that is not as it should be.
     InputError
-        No finished run at `path`, or its model or reference is gone.
+        No finished run at `path`, its model is gone, or the file of its reference has changed.
     """
     config = rundir.read_config(path)
     candidates = rundir.open_candidates(path)

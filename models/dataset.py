@@ -127,6 +127,15 @@ def fraction_matrix(elements: np.ndarray, amounts: np.ndarray) -> np.ndarray:
     return fractions.astype(np.float32)
 
 
+def sparse_rows(fractions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, K) uint8 atomic numbers and (N, K) fractions, 0 in empty places: the inverse of `fraction_matrix`."""
+    present = fractions > 0
+    width = int(present.sum(axis=1).max(initial=1))
+    columns = np.argsort(~present, axis=1, kind="stable")[:, :width]
+    amounts = np.take_along_axis(fractions, columns, axis=1)
+    return np.where(amounts > 0, np.array(ELEMNET_ELEMENTS)[columns], 0).astype(np.uint8), amounts
+
+
 def load_clean(path: Path) -> tuple[Dataset, dict[str, int]]:
     """Read `path` and clean it as published (Jha 2020, 3.3.2); also the number of rows each rule removed.
 

@@ -33,12 +33,7 @@ def predictions(model: Model, path: Path, part: Part, seed: int) -> tuple[datase
     if part != "all":
         rows = dataset.split(data, seed)[part]
         data = dataset.Dataset([data.formulas[i] for i in rows], data.fractions[rows], data.energies[rows])
-    elements = np.tile(np.array(ELEMNET_ELEMENTS, np.uint8), (len(data), 1))
-    present = data.fractions > 0
-    width = int(present.sum(axis=1).max(initial=1))
-    order = np.argsort(~present, axis=1, kind="stable")[:, :width]
-    own = np.where(np.take_along_axis(present, order, 1), np.take_along_axis(elements, order, 1), 0).astype(np.uint8)
-    return data, model.energies(own, np.take_along_axis(data.fractions, order, 1))
+    return data, model.energies(*dataset.sparse_rows(data.fractions))
 
 
 def report(data: dataset.Dataset, predicted: np.ndarray) -> list[dict[str, Any]]:

@@ -110,7 +110,7 @@ def fit(
 
 
 def held_out_error(layers: mlp.Layers, encoding: Encoding, data: dataset.Dataset, rows: np.ndarray) -> np.ndarray:
-    """Predicted less true formation energy (N,) of `rows`, through the kernel that a scan uses."""
+    """Predicted less true formation energy (N,) of `rows`, eV/atom, by the kernel's layers on the encoded inputs."""
     error: np.ndarray = mlp.forward_dense(encoding.dense(data.fractions[rows]), layers) - data.energies[rows]
     return error
 

@@ -96,10 +96,10 @@ def train(
     identity = _identity(recipe, task)
     history: list[dict[str, float]] = []
     best, best_weights = float("inf"), {}
-    if recipe.start:
-        _unfold_scale(network, task)
     if not task.scale > 0:
         raise ValueError("all energies to learn from are equal")
+    if recipe.start:
+        _unfold_scale(network, task)
     if checkpoint.exists():
         state = _read_checkpoint(checkpoint)
         if state["identity"] != identity:
@@ -120,7 +120,7 @@ def train(
 
         train_mae = _epoch(network, optimizer, task, recipe, epoch, note)
         network.train(recipe.predict_with_dropout)
-        validation = evaluate(network, task.inputs, task.target, parts["validation"]) * task.scale
+        validation = _mean_absolute_error(network, task.inputs, task.target, parts["validation"]) * task.scale
         seconds = time.perf_counter() - started
         history.append({"epoch": epoch, "train_mae": train_mae, "validation_mae": validation, "seconds": seconds})
         if validation < best:
@@ -233,7 +233,7 @@ def _write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     write_atomically(path, lambda temporary: torch.save(state, temporary))
 
 
-def evaluate(network: nn.Module, inputs: torch.Tensor, target: torch.Tensor, rows: np.ndarray) -> float:
+def _mean_absolute_error(network: nn.Module, inputs: torch.Tensor, target: torch.Tensor, rows: np.ndarray) -> float:
     """Mean absolute error of `network`, in the mode it is in, on `rows`, in the unit of `target`."""
     with torch.no_grad():
         error = sum(

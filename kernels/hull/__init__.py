@@ -78,6 +78,7 @@ def hull_energies(
     cuts = np.linspace(0, len(runs) - 1, min(threads, max(len(runs) - 1, 1)) + 1).astype(np.int64)
 
     def solve(first: int, last: int) -> None:
+        """Runs `first` to `last` (exclusive), into their rows of `result`."""
         cpu.hull_energies(elements, amounts, runs[first : last + 1], index, result)
 
     if len(cuts) <= 2:

@@ -14,9 +14,7 @@ import numpy as np
 
 OUTSIDE = 1e-13  # a fraction below −OUTSIDE lies outside a facet; rounding is about 1e-16 × the basis' condition
 PIVOT = 1e-10  # smallest pivot: phases nearer to each other than this count as one, or a basis of both would be noise
-LARGE = (
-    1e3  # an inverse with larger entries is of a sliver, which costs digits: they are won back before the next pivot
-)
+LARGE = 1e3  # an inverse with larger entries is of a sliver, which costs digits; they are won back at once
 ROUNDING = 1e-9  # a composition this little outside a facet with no way across lies on its edge
 GAIN = 1e-13  # eV/atom; a phase must lie this far below a plane to enter
 
