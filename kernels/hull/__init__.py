@@ -12,9 +12,17 @@ import numpy as np
 
 from matscreen.kernels.backend import Backend, as_numpy, resolve
 from matscreen.kernels.hull import cpu, reference
-from matscreen.kernels.hull.index import MAX_ELEMENTS, HullIndex, build_index
+from matscreen.kernels.hull.index import MAX_ELEMENTS, HullIndex, build_index, index_all
 
-__all__ = ["MAX_ELEMENTS", "HullIndex", "build_index", "decompositions", "hull_energies", "hull_energy"]
+__all__ = [
+    "MAX_ELEMENTS",
+    "HullIndex",
+    "build_index",
+    "decomposition_energies",
+    "decompositions",
+    "hull_energies",
+    "hull_energy",
+]
 
 
 def hull_energy(
@@ -109,6 +117,33 @@ def decompositions(
     """
     _check_compositions(elements, amounts)
     return cpu.decompositions(elements, amounts, index)
+
+
+def decomposition_energies(
+    elements: np.ndarray, amounts: np.ndarray, energies: np.ndarray, threads: int = 1, backend: Backend = "auto"
+) -> np.ndarray:
+    """Energy of each compound against the hull of all the *others* and the elements (Bartel et al. 2020).
+
+    At most 0 for a stable compound, and then by how much it is stable; for any other the distance to the hull.
+
+    Parameters
+    ----------
+    elements : (P, K) uint8, K <= 16: labels 1…127 by rising value, then 0 in empty places
+    amounts : (P, K), atoms of each; 0 in empty places. Any numeric dtype
+    energies : (P,) float, formation energy in eV/atom, finite
+    threads : chemical systems are spread over so many threads; the result does not depend on it
+
+    Returns
+    -------
+    (P,) float64, eV/atom
+    """
+    _check_compositions(elements, amounts)
+    if resolve(backend, "hull") == "reference":
+        return energies - reference.competing_energies(elements, amounts, energies)
+    competing = cpu.competing_energies(elements, amounts, index_all(elements, amounts, energies), threads)
+    if np.isnan(competing).any():
+        raise ArithmeticError(f"no hull facet found for row {int(np.isnan(competing).argmax())}")
+    return energies - competing
 
 
 def _check_fractions(fractions: np.ndarray, name: str) -> None:

@@ -4,6 +4,7 @@ Each new facet is tried on all compositions of the system in one vectorised swee
 composition that no facet has held yet: the 205 ratios of a quaternary cost one walk over its facets.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -86,6 +87,28 @@ def decompositions(
         raise ArithmeticError(f"no hull facet found for row {int(np.isnan(energies).argmax())}")
     order = np.argsort(-fractions, axis=1, kind="stable")
     return energies, np.take_along_axis(phases, order, 1), np.take_along_axis(fractions, order, 1)
+
+
+def competing_energies(elements: np.ndarray, amounts: np.ndarray, index: HullIndex, threads: int) -> np.ndarray:
+    """(P,) hull energy at each phase that `index` was built from, spanned by all the others."""
+    order = np.lexsort(elements.T)  # phases of one system side by side share what is gathered for it
+    elements, amounts = elements[order], amounts[order].astype(np.float64)
+    place = np.empty(len(order), np.int64)  # in the index, of each phase
+    place[index.source] = np.arange(len(order))
+    place = place[order]
+    starts = runs(elements)
+    result = np.empty(len(order))
+    parts = np.array_split(np.arange(len(starts) - 1), 8 * threads)
+    with ThreadPoolExecutor(threads) as pool:
+        list(
+            pool.map(
+                lambda part: _without_each(elements, amounts, place, starts[part[0] : part[-1] + 2], index, result),
+                [part for part in parts if len(part)],
+            )
+        )
+    back = np.empty_like(result)
+    back[order] = result
+    return back
 
 
 @jit
@@ -242,3 +265,30 @@ def _systems(elements, amounts, runs, index, result, phases, fractions):
                     fractions[first, i] = share
                     phase = facet.basis[i]
                     phases[first, i] = -labels[phase] if phase < k else index.source[members[phase]]
+
+
+@jit
+def _without_each(elements, amounts, place, runs, index, result):
+    """Hull energy at each row of the runs with the phase that stands at `place` in the index left out."""
+    labels = np.empty(elements.shape[1], np.int64)
+    slots = np.empty(1 << elements.shape[1], np.uint64)
+    for s in range(len(runs) - 1):
+        k = _labels(elements, runs[s], labels)
+        n = k + _slots(labels[:k], index, slots)
+        columns, values, members = np.empty((k, n)), np.empty(n), np.empty(n, np.int64)
+        _gather(k, index, slots, columns, values, members)
+        others, energies = np.empty((k, n - 1)), np.empty(n - 1)
+        facet, composition = new_facet(k, n), _room(k, 1)
+        for row in range(runs[s], runs[s + 1]):
+            total = amounts[row, :k].sum()
+            for j in range(k):
+                composition.x[j, 0] = amounts[row, j] / total
+            composition.rows[0] = 0
+            left = 0
+            for p in range(n):
+                if p < k or members[p] != place[row]:
+                    for j in range(k):
+                        others[j, left] = columns[j, p]
+                    energies[left] = values[p]
+                    left += 1
+            _walk(others, energies, composition, 1, result[row : row + 1], facet)

@@ -14,7 +14,7 @@ MAX_ELEMENTS = 16
 
 
 class HullIndex(NamedTuple):
-    """Phases on the hull of their own chemical system, grouped by system.
+    """Phases grouped by chemical system.
 
     Attributes
     ----------
@@ -43,13 +43,18 @@ def build_index(elements: np.ndarray, amounts: np.ndarray, energies: np.ndarray)
     amounts : (P, K), atoms of each, 0 in empty places
     energies : (P,) float64, formation energy in eV/atom, finite
     """
+    everything = index_all(elements, amounts, energies)
+    on_hull = energies <= _own_hull(elements, amounts, everything) + 1e-12
+    return _build(elements, amounts, energies, np.flatnonzero(on_hull))
+
+
+def index_all(elements: np.ndarray, amounts: np.ndarray, energies: np.ndarray) -> HullIndex:
+    """As `build_index`, with the phases above the hull of their own system kept."""
     if elements.shape != amounts.shape or energies.shape != (len(elements),):
         raise ValueError(f"shapes do not fit: {elements.shape}, {amounts.shape}, {energies.shape}")
     if elements.shape[1] > MAX_ELEMENTS or not np.isfinite(energies).all():
         raise ValueError(f"phases need finite energies and at most {MAX_ELEMENTS} elements")
-    everything = _build(elements, amounts, energies)
-    on_hull = energies <= _own_hull(elements, amounts, everything) + 1e-12
-    return _build(elements, amounts, energies, np.flatnonzero(on_hull))
+    return _build(elements, amounts, energies, np.arange(len(elements)))
 
 
 def _own_hull(elements: np.ndarray, amounts: np.ndarray, index: HullIndex) -> np.ndarray:
@@ -64,10 +69,7 @@ def _own_hull(elements: np.ndarray, amounts: np.ndarray, index: HullIndex) -> np
     return back
 
 
-def _build(
-    elements: np.ndarray, amounts: np.ndarray, energies: np.ndarray, rows: np.ndarray | None = None
-) -> HullIndex:
-    rows = np.arange(len(elements)) if rows is None else rows
+def _build(elements: np.ndarray, amounts: np.ndarray, energies: np.ndarray, rows: np.ndarray) -> HullIndex:
     low, high = element_sets(elements[rows])
     order = np.lexsort((rows, low, high))
     rows, low, high = rows[order], low[order], high[order]

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from matscreen.kernels.hull.index import HullIndex
+from matscreen.kernels.hull.index import HullIndex, index_all
 
 
 def hull_energy(fractions: np.ndarray, phase_fractions: np.ndarray, energies: np.ndarray) -> np.ndarray:
@@ -50,4 +50,14 @@ def hull_energies(elements: np.ndarray, amounts: np.ndarray, index: HullIndex) -
         x = atoms[: len(system)] / atoms.sum()
         known = np.array(fractions).reshape(-1, len(system))
         result[row] = hull_energy(x[None], known, np.array(energies))[0]
+    return result
+
+
+def competing_energies(elements: np.ndarray, amounts: np.ndarray, energies: np.ndarray) -> np.ndarray:
+    """Hull energy at each compound, from an index of all the others."""
+    result = np.empty(len(elements))
+    for row in range(len(elements)):
+        others = np.arange(len(elements)) != row
+        index = index_all(elements[others], amounts[others], energies[others])
+        result[row] = hull_energies(elements[row : row + 1], amounts[row : row + 1], index)[0]
     return result
