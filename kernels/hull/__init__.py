@@ -139,11 +139,13 @@ def decomposition_energies(
     """
     _check_compositions(elements, amounts)
     if resolve(backend, "hull") == "reference":
-        return energies - reference.competing_energies(elements, amounts, energies)
-    competing = cpu.competing_energies(elements, amounts, index_all(elements, amounts, energies), threads)
+        competing = reference.competing_energies(elements, amounts, energies)
+    else:
+        competing = cpu.competing_energies(elements, amounts, index_all(elements, amounts, energies), threads)
     if np.isnan(competing).any():
         raise ArithmeticError(f"no hull facet found for row {int(np.isnan(competing).argmax())}")
-    return energies - competing
+    distance: np.ndarray = energies - competing
+    return distance
 
 
 def _check_fractions(fractions: np.ndarray, name: str) -> None:
