@@ -9,8 +9,8 @@ import numpy as np
 from bench.harness import DATA, copy_rate, median_seconds, publish
 from matscreen.engine import PhaseTable
 from matscreen.kernels.features import composition_features
-from matscreen.models.dataset import read_table
 from matscreen.models.formula import composition_arrays
+from matscreen.models.tables import read_table
 
 MATMINER_FORMULAS = 300
 

@@ -16,12 +16,12 @@ def with_numpy(dense: np.ndarray, layers: mlp.Layers) -> np.ndarray:
     x = dense
     for number, (weight, bias) in enumerate(zip(layers.weights, layers.biases, strict=True)):
         x = x @ weight + bias if number == 0 else np.maximum(x, 0) @ weight + bias
-    return x[:, 0]
+    return x
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    layers = models.load().layers
+    layers = models.load("elemnet-oqmd").members[0].layers
     generator = np.random.default_rng(0)
     places = np.argsort(generator.random((COUNT, 86)), axis=1)[:, :4]
     fractions = generator.dirichlet(np.ones(4), COUNT).astype(np.float32)

@@ -59,7 +59,7 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(cores)
     peer = 1 / with_pymatgen(space, phases)
-    flop = 2 * sum(w.size for w in model.layers.weights[1:])
+    flop = 2 * sum(w.size for member in model.members for w in member.layers.weights[1:])
     publish(
         "scan",
         {

@@ -1,4 +1,4 @@
-"""The dense networks of Jha 2020 from one table: ElemNet (3.1), plain, SRNet and IRNet (4.1)."""
+"""The networks from one table: ElemNet (Jha 2020, 3.1), plain, SRNet and IRNet (4.1), and a pair network of our own."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,32 +7,38 @@ import numpy as np
 import torch
 from torch import nn
 
-from matscreen.kernels import mlp
+from matscreen.kernels import embedding
+from matscreen.kernels.features import WARD_FEATURE_NAMES
 from matscreen.models.encoding import Kind
+
+Shortcut = Literal["none", "stack", "layer", "same width"]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Stacks of dense layers with ReLU, then a linear layer to one output.
+    """Stacks of dense layers with ReLU, then a linear layer to the outputs.
 
     Attributes
     ----------
     stacks : (width, layers) of each stack
-    shortcut : round every stack, round every layer, or none. What it adds comes after the ReLU, through a linear
-        projection where widths differ
+    shortcut : round every stack, round every layer, round every layer that keeps the width, or none. What it adds comes
+        after the ReLU, through a linear projection where widths differ
     batch_norm : between a layer and its ReLU
-    inputs : what it is given: fractions of atoms, or the 145 composition attributes
+    inputs : what it is given: fractions of atoms, the 145 composition attributes, or a learned embedding of the
+        fractions with the attributes beside it
+    embedding : width of each of the four terms of that (see `kernels.embedding`)
     """
 
     stacks: tuple[tuple[int, int], ...]
-    shortcut: Literal["none", "stack", "layer"] = "none"
+    shortcut: Shortcut = "none"
     batch_norm: bool = False
     inputs: Kind = "fractions"
+    embedding: int = 0
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Outputs of every dense layer, the last included."""
-        return (*(width for width, layers in self.stacks for _ in range(layers)), 1)
+        """Outputs of every dense layer but the last."""
+        return tuple(width for width, layers in self.stacks for _ in range(layers))
 
 
 _DEPTHS: dict[int, tuple[tuple[int, int], ...]] = {
@@ -42,7 +48,7 @@ _DEPTHS: dict[int, tuple[tuple[int, int], ...]] = {
 }
 """Stacks by number of dense layers (table 4.1; widths of the published code)."""
 
-_SHORTCUTS: dict[str, Literal["none", "stack", "layer"]] = {"plain": "none", "srnet": "stack", "irnet": "layer"}
+_SHORTCUTS: dict[str, Shortcut] = {"plain": "none", "srnet": "stack", "irnet": "layer"}
 
 ARCHITECTURES: dict[str, Architecture] = {
     "elemnet": Architecture(_DEPTHS[17]),
@@ -51,7 +57,42 @@ ARCHITECTURES: dict[str, Architecture] = {
         for family, shortcut in _SHORTCUTS.items()
         for depth, stacks in _DEPTHS.items()
     },
+    "pairnet": Architecture(((768, 3), (384, 2), (128, 1)), "same width", inputs="embedding", embedding=384),
 }
+
+
+class Embedding(nn.Module):
+    """`kernels.embedding` as something to learn, what comes after the fractions passed on beside it."""
+
+    def __init__(self, elements: int, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.elements = elements
+
+        def table(scale: float) -> nn.Parameter:
+            return nn.Parameter(scale * torch.randn(elements, width, generator=generator))
+
+        # Scales that give each term a variance of about 1 at two to four elements.
+        self.left, self.right, self.linear = table(1.4), table(1.4), table(1.4)
+        self.root, self.presence = table(0.7), table(0.5)
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(N, elements + A) → (N, 4 width + A)."""
+        x, beside = inputs[:, : self.elements], inputs[:, self.elements :]
+        return torch.cat(
+            [
+                (x @ self.left) * (x @ self.right),
+                torch.relu(x @ self.linear + self.bias),
+                x.sqrt() @ self.root,
+                (x > 0).to(x.dtype) @ self.presence,
+                beside,
+            ],
+            dim=1,
+        )
+
+    def tables(self) -> embedding.Tables:
+        """What the kernel wants, in float64."""
+        return embedding.Tables(*(getattr(self, name).detach().double().numpy() for name in embedding.Tables._fields))
 
 
 class Sequence(nn.Module):
@@ -78,9 +119,16 @@ class Stack(nn.Module):
         self, width_in: int, width: int, layers: int, plan: Architecture, dropout: float, generator: torch.Generator
     ) -> None:
         super().__init__()
-        inner = plan.shortcut == "layer"
+        before = [width_in, *(layers - 1) * [width]]
         self.sequences = nn.ModuleList(
-            Sequence(width if n else width_in, width, plan.batch_norm, inner, generator) for n in range(layers)
+            Sequence(
+                given,
+                width,
+                plan.batch_norm,
+                plan.shortcut == "layer" or (plan.shortcut == "same width" and given == width),
+                generator,
+            )
+            for given in before
         )
         self.shortcut = plan.shortcut == "stack"
         self.projection = _projection(width_in, width, self.shortcut, generator)
@@ -96,27 +144,33 @@ class Stack(nn.Module):
 
 
 class DenseNetwork(nn.Module):
-    """(N, inputs) float32 in, (N, 1) out.
+    """(N, inputs) float32 in, (N, outputs) out. Before a learned embedding the inputs are fractions and attributes.
 
     Weights are He-normal draws from `seed`: with the framework's default scale a signal fades over 17 ReLU layers.
     `dropout` has the drop probability after each of the first stacks.
     """
 
-    def __init__(self, plan: Architecture, inputs: int, dropout: tuple[float, ...] = (), seed: int = 0) -> None:
+    def __init__(
+        self, plan: Architecture, inputs: int, dropout: tuple[float, ...] = (), seed: int = 0, outputs: int = 1
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
+        self.embedding = None
         stacks, width_in = [], inputs
+        if plan.inputs == "embedding":
+            self.embedding = Embedding(inputs - len(WARD_FEATURE_NAMES), plan.embedding, generator)
+            width_in = 4 * plan.embedding + len(WARD_FEATURE_NAMES)
         for number, (width, layers) in enumerate(plan.stacks):
             drop = dropout[number] if number < len(dropout) else 0.0
             stacks.append(Stack(width_in, width, layers, plan, drop, generator))
             width_in = width
         self.stacks = nn.Sequential(*stacks)
-        self.last = _linear(width_in, 1, generator)
+        self.last = _linear(width_in, outputs, generator)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, inputs) → (N, 1)."""
-        energy: torch.Tensor = self.last(self.stacks(x))
-        return energy
+        """(N, inputs) → (N, outputs)."""
+        y: torch.Tensor = self.last(self.stacks(x if self.embedding is None else self.embedding(x)))
+        return y
 
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -140,19 +194,6 @@ def folded(network: DenseNetwork) -> tuple[list[Pair], list[Jump]]:
             jumps[-1] = _jump(stack, start)
     pairs.append(_folded(network.last, None))
     return pairs, [*jumps, None]
-
-
-def in_dtype(pairs: list[Pair], jumps: list[Jump], dtype: type) -> tuple[list[Pair], list[Jump]]:
-    """The same layers in another precision."""
-    return (
-        [(weight.astype(dtype), bias.astype(dtype)) for weight, bias in pairs],
-        [jump and (jump[0], None if jump[1] is None else jump[1].astype(dtype)) for jump in jumps],
-    )
-
-
-def kernel_layers(network: DenseNetwork) -> mlp.Layers:
-    """The network as the kernels want it."""
-    return mlp.pack(*folded(network))
 
 
 def _folded(dense: nn.Linear, norm: nn.BatchNorm1d | None) -> Pair:

@@ -1,112 +1,138 @@
-"""Formation energies to learn from: read, cleaned as published, and split by seed."""
+"""What to learn from: compositions and their properties, read and cleaned as published."""
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
 from matscreen.models.elements import ELEMNET_ELEMENTS, SYMBOLS
-from matscreen.models.errors import InputError
 from matscreen.models.formula import composition_arrays
+from matscreen.models.tables import ENERGY, FORMULA, DataError, number_column, read_columns, text_column
+from matscreen.models.target import FORMATION_ENERGY, Target
 
-PLAUSIBLE = 1000.0
-"""eV/atom; no formation energy comes near, but other units and accidents do."""
-
-FORMULA = "formula"
-ENERGY = "formation_energy_ev_atom"
-
-
-class DataError(InputError):
-    """A table that cannot be used; the message names file, row and column."""
+STRAY = 10.0
+"""eV/atom; no table of formation energies has its median beyond, one in kJ/mol has."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Compositions and their formation energies.
+    """Compositions and what is known of them.
 
     Attributes
     ----------
     formulas : (N,) list of str
     fractions : (N, 86) float32, fraction of atoms by ElemNet's elements
-    energies : (N,) float32, eV/atom
+    values : (N, P) float32, a column a property of `target`, NaN where unknown; for a class its number
+    target : what the values are
     """
 
     formulas: list[str]
     fractions: np.ndarray
-    energies: np.ndarray
+    values: np.ndarray
+    target: Target = FORMATION_ENERGY
 
     def __len__(self) -> int:
         return len(self.formulas)
 
+    @property
+    def energies(self) -> np.ndarray:
+        """(N,) the first property: the formation energy in eV/atom, unless others were asked for."""
+        first: np.ndarray = self.values[:, 0]
+        return first
 
-def read_table(path: Path, formula: str = FORMULA, energy: str = ENERGY) -> tuple[list[str], np.ndarray]:
-    """Formulas and energies (float64, eV/atom) from a CSV or Parquet file.
+    def take(self, rows: np.ndarray) -> "Dataset":
+        """These rows, in this order."""
+        return Dataset([self.formulas[i] for i in rows], self.fractions[rows], self.values[rows], self.target)
 
-    Raises
-    ------
-    DataError
-        Missing file or column, a value that is no finite number (with its row, the first data row being 1).
+
+def load_clean(path: Path, properties: tuple[str, ...] = (ENERGY,)) -> tuple[Dataset, dict[str, int]]:
+    """Read `path` and clean it; also the number of rows each rule removed.
+
+    Formation energies as published (Jha 2020, 3.3.2): single elements go, then energies beyond five standard deviations
+    of the mean; of one composition the row with the lowest energy stays. (Elements that do not occur need no rule:
+    their input weights are never touched.) Without them elements stay, and of one composition each property's median.
+
+    A single column of text or of true and false holds classes; a composition given with two of them goes.
+
+    DataError for a table that cannot be used: the message names row and column.
     """
-    table = read_columns(path, (formula, energy))
-    formulas = text_column(table, formula, path)
-    energies = np.array(
-        [
-            _number(value, f"{path}: row {row} ({text}): {energy}")
-            for row, (text, value) in enumerate(zip(formulas, table[energy].to_pylist(), strict=True), start=1)
-        ]
-    )
-    for row, (text, value) in enumerate(zip(formulas, energies, strict=True), start=1):
-        if not text:
-            raise DataError(f"{path}: row {row}: empty formula in column {formula!r}")
-        if not abs(value) <= PLAUSIBLE:
-            what = "no energy a formation can have" if np.isfinite(value) else "not a finite number"
-            raise DataError(f"{path}: row {row} ({text}): {energy} is {value:g} eV/atom, {what}")
-    return formulas, energies.astype(np.float64)
-
-
-def read_columns(path: Path, columns: Iterable[str]) -> pa.Table:
-    """A CSV or Parquet file that has these columns, each once; DataError if it is not."""
-    if not path.is_file():
-        raise DataError(f"no such file: {path}")
+    table = read_columns(path, (FORMULA, *properties))
+    formulas = text_column(table, FORMULA, path)
+    values, classes = _values(table, properties, formulas, path)
     try:
-        table = (pa.parquet.read_table if path.suffix.lower() == ".parquet" else pa.csv.read_csv)(path)
-        names: list[str] = table.column_names
-    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as {path.suffix or 'CSV'}: {_said(error)}") from None
-    for column in columns:
-        times = names.count(column)
-        if times != 1:
-            has = "no" if times == 0 else str(times)
-            raise DataError(f"{path}: {has} column {column!r}; it has {', '.join(map(repr, names))}")
-    return table
+        elements, amounts = composition_arrays(formulas)
+        fractions = fraction_matrix(elements, amounts)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+    counts = {"rows": len(formulas)}
+    target = Target(properties, classes)
+    keep = np.ones(len(formulas), bool)
+    if target.energy is not None:
+        energies = values[:, target.energy]
+        if np.median(np.abs(energies)) > STRAY:
+            raise DataError(f"{path}: half of {ENERGY} is beyond ±{STRAY:g} eV/atom: another unit, or total energies?")
+        keep = (elements > 0).sum(axis=1) > 1
+        if not keep.any():
+            raise DataError(f"{path}: holds no compound")
+        counts["single_elements"] = int((~keep).sum())
+        inside = np.abs(energies - energies[keep].mean()) <= 5 * energies[keep].std()
+        counts["beyond_five_sigma"] = int((keep & ~inside).sum())
+        keep &= inside
+    index = np.flatnonzero(keep)
+    index, values = _one_each(index, np.round(fractions[index], 6), values, target)
+    counts["duplicate_compositions"] = int(keep.sum()) - len(index)
+    counts["kept"] = len(index)
+    return Dataset([formulas[i] for i in index], fractions[index], values.astype(np.float32), target), counts
 
 
-def text_column(table: pa.Table, column: str, path: Path) -> list[str]:
-    """A column as text; DataError if it is something else."""
-    try:
-        text: list[str] = table[column].cast(pa.string()).to_pylist()
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: column {column!r} holds no text: {_said(error)}") from None
-    return text
+def _values(
+    table: pa.Table, properties: tuple[str, ...], formulas: list[str], path: Path
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(N, P) float64 of the columns, and the classes if the one column holds some."""
+    kind = table.schema.field(properties[0]).type
+    if len(properties) == 1 and (pa.types.is_boolean(kind) or pa.types.is_string(kind)) and properties != (ENERGY,):
+        labels = text_column(table, properties[0], path)
+        for row, label in enumerate(labels, start=1):
+            if not label:
+                raise DataError(f"{path}: row {row} ({formulas[row - 1]}): empty {properties[0]}")
+        classes, number = np.unique(np.array(labels, dtype=object).astype(str), return_inverse=True)
+        if not 2 <= len(classes) <= 100:
+            raise DataError(f"{path}: {properties[0]} has {len(classes)} classes; 2 to 100 can be told apart")
+        return number.reshape(-1, 1).astype(np.float64), tuple(classes.tolist())
+    missing = len(properties) > 1  # a compound of which not all is known still teaches the rest
+    columns = [
+        number_column(table, name, formulas, path, "eV/atom" if name == ENERGY else "", missing and name != ENERGY)
+        for name in properties
+    ]
+    values = np.stack(columns, axis=1)
+    if len(values) and np.isnan(values).all(axis=0).any():
+        raise DataError(f"{path}: {properties[int(np.isnan(values).all(axis=0).argmax())]} is empty in every row")
+    return values, ()
 
 
-def _number(value: object, where: str) -> float:
-    try:
-        if isinstance(value, bool | None):
-            raise TypeError
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        shown = "empty or NaN" if value is None else repr(value)
-        raise DataError(f"{where} is {shown}, not a finite number") from None
-
-
-def _said(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def _one_each(
+    index: np.ndarray, fractions: np.ndarray, values: np.ndarray, target: Target
+) -> tuple[np.ndarray, np.ndarray]:
+    """A row for each composition, in the order of `index`, and its values."""
+    if target.energy is not None:
+        order = np.argsort(values[index, target.energy], kind="stable")  # the lowest comes first, and is the one kept
+        _, first = np.unique(fractions[order], axis=0, return_index=True)
+        index = np.sort(index[order[first]])
+        return index, values[index]
+    _, first, group = np.unique(fractions, axis=0, return_index=True, return_inverse=True)
+    group = group.ravel()
+    merged = values[index[first]]
+    shared = np.flatnonzero(np.bincount(group) > 1)
+    keep = np.ones(len(first), bool)
+    for g in shared.tolist():
+        same = values[index[group == g]]
+        known = ~np.isnan(same).all(axis=0)
+        merged[g, known] = np.nanmedian(same[:, known], axis=0)
+        keep[g] = not target.classes or len(np.unique(same)) == 1
+    first, merged = first[keep], merged[keep]
+    order = np.argsort(first)
+    return index[first[order]], merged[order]
 
 
 def fraction_matrix(elements: np.ndarray, amounts: np.ndarray) -> np.ndarray:
@@ -134,57 +160,3 @@ def sparse_rows(fractions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     columns = np.argsort(~present, axis=1, kind="stable")[:, :width]
     amounts = np.take_along_axis(fractions, columns, axis=1)
     return np.where(amounts > 0, np.array(ELEMNET_ELEMENTS)[columns], 0).astype(np.uint8), amounts
-
-
-def load_clean(path: Path) -> tuple[Dataset, dict[str, int]]:
-    """Read `path` and clean it as published (Jha 2020, 3.3.2); also the number of rows each rule removed.
-
-    Single elements go, then energies beyond five standard deviations of the mean; of one composition the lowest
-    energy stays. (Elements that do not occur need no rule: their input weights are never touched.)
-    """
-    formulas, energies = read_table(path)
-    try:
-        elements, amounts = composition_arrays(formulas)
-        fractions = fraction_matrix(elements, amounts)
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from None
-    counts = {"rows": len(formulas)}
-
-    keep = (elements > 0).sum(axis=1) > 1
-    if not keep.any():
-        raise DataError(f"{path}: holds no compound")
-    counts["single_elements"] = int((~keep).sum())
-    inside = np.abs(energies - energies[keep].mean()) <= 5 * energies[keep].std()
-    counts["beyond_five_sigma"] = int((keep & ~inside).sum())
-    keep &= inside
-
-    # Lowest energy first, so that the first of each group of equal fraction vectors is the one to keep.
-    index = np.flatnonzero(keep)
-    index = index[np.argsort(energies[index], kind="stable")]
-    _, first = np.unique(np.round(fractions[index], 6), axis=0, return_index=True)
-    counts["duplicate_compositions"] = len(index) - len(first)
-    index = np.sort(index[first])
-    counts["kept"] = len(index)
-    return Dataset([formulas[i] for i in index], fractions[index], energies[index].astype(np.float32)), counts
-
-
-def split(data: Dataset, seed: int, test: float = 0.10, validation: float = 0.05) -> dict[str, np.ndarray]:
-    """Row indices of the parts `train`, `validation` and `test`.
-
-    A composition's part depends only on its formula and the seed (a hash), so a compound held out stays held out when
-    the table grows or its rows move.
-    """
-    draw = (
-        np.array(
-            [
-                int.from_bytes(hashlib.blake2b(f"{seed}:{formula}".encode(), digest_size=8).digest())
-                for formula in data.formulas
-            ]
-        )
-        / 2.0**64
-    )
-    return {
-        "test": np.flatnonzero(draw < test),
-        "validation": np.flatnonzero((draw >= test) & (draw < test + validation)),
-        "train": np.flatnonzero(draw >= test + validation),
-    }

@@ -1,57 +1,75 @@
-"""How a composition becomes a network's input: its fractions as they are, or its 145 attributes, standardised."""
+"""How a composition becomes a network's input: as fractions, as 145 attributes, or by a learned embedding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
+from matscreen.kernels import embedding
+from matscreen.kernels.backend import Backend
 from matscreen.kernels.features import WARD_FEATURE_NAMES, composition_features, ward_features
 
-Kind = Literal["fractions", "attributes"]
+Kind = Literal["fractions", "attributes", "embedding"]
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """The inputs of a network.
+    """The inputs of a network's first dense layer.
 
     Attributes
     ----------
-    kind : fractions of atoms of the 86 elements, or the attributes of `kernels.features`
-    mean, scale : (145,) float64, subtracted and divided by (attributes only; empty otherwise)
+    kind : fractions of atoms of the elements; the attributes of `kernels.features`, standardised; or an embedding of
+        the fractions (`kernels.embedding`) and then those attributes
+    mean, scale : (145,) float64, subtracted from the attributes and divided by; empty where there are none
+    tables : of the embedding, once it is learned
     """
 
-    kind: Kind
-    mean: np.ndarray
-    scale: np.ndarray
+    kind: Kind = "fractions"
+    mean: np.ndarray = field(default_factory=lambda: np.empty(0))
+    scale: np.ndarray = field(default_factory=lambda: np.empty(0))
+    tables: embedding.Tables | None = None
 
-    def dense(self, fractions: np.ndarray) -> np.ndarray:
-        """(N, 86) fractions of atoms → (N, inputs) float32."""
+    def width(self, elements: int) -> int:
+        """Number of inputs, of a model that knows so many elements."""
         if self.kind == "fractions":
-            return fractions.astype(np.float32, copy=False)
-        return self._standardised(ward_features(fractions))
+            return elements
+        return len(WARD_FEATURE_NAMES) + (self.tables.width if self.tables else 0)
 
-    def attributes(self, elements: np.ndarray, amounts: np.ndarray) -> np.ndarray:
-        """(N, K) elements and amounts → (N, 145) float32."""
-        return self._standardised(composition_features(elements, amounts))
+    def dense(
+        self, elements: np.ndarray, amounts: np.ndarray, places: np.ndarray, fractions: np.ndarray, backend: Backend
+    ) -> np.ndarray:
+        """(N, inputs) float32 from elements, their amounts, fractions and rows in the tables, each (N, K)."""
+        attributes = self.standardised(composition_features(elements, amounts))
+        if self.tables is None:
+            return attributes
+        return np.concatenate([embedding.embed(places, fractions, self.tables, backend), attributes], axis=1)
 
-    def _standardised(self, features: np.ndarray) -> np.ndarray:
-        standard: np.ndarray = ((features - self.mean) / self.scale).astype(np.float32)
+    def standardised(self, attributes: np.ndarray) -> np.ndarray:
+        """(N, 145) attributes → (N, 145) float32."""
+        standard: np.ndarray = ((attributes - self.mean) / self.scale).clip(-LARGEST, LARGEST).astype(np.float32)
         return standard
 
+    def before_training(self, fractions: np.ndarray) -> np.ndarray:
+        """(N, 86) fractions → (N, inputs) float32 of a network that learns, the fractions before they are embedded."""
+        in_float32 = fractions.astype(np.float32, copy=False)
+        if self.kind == "fractions":
+            return in_float32
+        attributes = self.standardised(ward_features(fractions))
+        return attributes if self.kind == "attributes" else np.concatenate([in_float32, attributes], axis=1)
 
-FRACTIONS = Encoding("fractions", np.empty(0), np.empty(0))
+
+LARGEST = 8.0
+"""Standard deviations; an attribute further out is of an element that was hardly seen, and is cut to this."""
 
 
 def fit_encoding(kind: Kind, fractions: np.ndarray) -> Encoding:
-    """The encoding whose inputs have mean 0 and variance 1 over the compositions given, (N, 86) fractions."""
+    """The encoding to train with: attributes get mean 0 and variance 1 over the compositions given, (N, 86) fractions.
+
+    An embedding is learned with the rest of its network, and is not in it yet.
+    """
     if kind == "fractions":
-        return FRACTIONS
-    features = ward_features(fractions)
-    scale = features.std(axis=0)
-    varies = scale > 1e-9 * np.abs(features).max(axis=0)  # else only rounding does
-    return Encoding(kind, features.mean(axis=0), np.where(varies, scale, 1.0))
-
-
-def inputs(encoding: Encoding, elements: int) -> int:
-    """How many inputs a network of so many elements has."""
-    return elements if encoding.kind == "fractions" else len(WARD_FEATURE_NAMES)
+        return Encoding()
+    attributes = ward_features(fractions)
+    scale = attributes.std(axis=0)
+    varies = scale > 1e-9 * np.abs(attributes).max(axis=0)  # else only rounding does
+    return Encoding(kind, attributes.mean(axis=0), np.where(varies, scale, 1.0))

@@ -1,4 +1,4 @@
-"""How well a model predicts a table of formation energies, and where it does not."""
+"""How well a model predicts a table, and where it does not."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -6,8 +6,11 @@ from typing import Any, Literal
 import numpy as np
 
 from matscreen.models import dataset
+from matscreen.models.dataset import Dataset
 from matscreen.models.elements import ATOMIC_NUMBERS, ELEMNET_ELEMENTS
+from matscreen.models.metrics import roc_auc
 from matscreen.models.model import Model
+from matscreen.models.split import Split, parts
 
 Part = Literal["all", "train", "validation", "test"]
 
@@ -24,41 +27,70 @@ GROUPS: dict[str, frozenset[int]] = {
 """Kinds of compound by an element that they hold; a compound may be of several."""
 
 
-def predictions(model: Model, path: Path, part: Part, seed: int) -> tuple[dataset.Dataset, np.ndarray]:
-    """Compounds of a table, cleaned as for training, and what `model` predicts for them, (N,) eV/atom.
+def predictions(model: Model, path: Path, part: Part, split: Split) -> tuple[Dataset, np.ndarray]:
+    """Compounds of a table, cleaned as for training, and what `model` predicts for them, (N, outputs).
 
-    `part` and `seed` choose those that a training with this seed did not see, or did.
+    `part` and `split` choose those that a training with this split did not see, or did.
     """
-    data, _ = dataset.load_clean(path)
+    data, _ = dataset.load_clean(path, model.target.properties)
     if part != "all":
-        rows = dataset.split(data, seed)[part]
-        data = dataset.Dataset([data.formulas[i] for i in rows], data.fractions[rows], data.energies[rows])
-    return data, model.energies(*dataset.sparse_rows(data.fractions))
+        data = data.take(parts(data, split)[part])
+    return data, model.outputs(*dataset.sparse_rows(data.fractions)).mean(axis=0)
 
 
-def report(data: dataset.Dataset, predicted: np.ndarray) -> list[dict[str, Any]]:
-    """A row for all compounds and one a kind: how many, and their errors in eV/atom (mean error: predicted − known)."""
-    error = predicted.astype(np.float64) - data.energies
-    present = data.fractions > 0
+def split_of(model: Model) -> Split:
+    """The split that `model` was trained with, as its card tells it."""
+    told = model.card.get("data", {}).get("split", {})
+    numbers = {name: int(told.get(name, 0)) for name in ("seed", "folds", "fold")}
+    return Split(**numbers, system=tuple(told.get("system", ())), elements=tuple(told.get("elements", ())))
+
+
+def kinds(fractions: np.ndarray) -> dict[str, np.ndarray]:
+    """Which compounds (N, 86) are of each kind, (N,) bool by name: all of them, by number of elements, by `GROUPS`."""
+    present = fractions > 0
     number = present.sum(axis=1)
-    kinds: dict[str, np.ndarray] = {"all": np.ones(len(data), bool)}
-    kinds |= {f"{n} elements": number == n for n in np.unique(number).tolist()}
+    found: dict[str, np.ndarray] = {"all": np.ones(len(fractions), bool)}
+    found |= {f"{n} elements": number == n for n in np.unique(number).tolist()}
     for name, symbols in GROUPS.items():
-        kinds[name] = np.asarray(present[:, np.isin(ELEMNET_ELEMENTS, list(symbols))].any(axis=1))
-    kinds["none of these"] = ~np.any([kinds[name] for name in GROUPS], axis=0)
+        found[name] = np.asarray(present[:, np.isin(ELEMNET_ELEMENTS, list(symbols))].any(axis=1))
+    found["none of these"] = ~np.any([found[name] for name in GROUPS], axis=0)
+    return {name: chosen for name, chosen in found.items() if chosen.any()}
+
+
+def report(data: Dataset, predicted: np.ndarray, output: int = 0) -> list[dict[str, Any]]:
+    """A row for all compounds and one a kind: how many, and their errors.
+
+    Of a property, number `output`: errors in its unit, the mean error being predicted − known. Of classes: the
+    accuracy, the cross entropy (nats) and, for two classes, the area under the ROC curve.
+    """
+    known = ~np.isnan(data.values[:, output])
     rows = []
-    for name, chosen in kinds.items():
-        if chosen.any():
-            magnitude = np.abs(error[chosen])
+    for name, chosen in kinds(data.fractions).items():
+        if (some := chosen & known).any():
+            errors = _of_classes if data.target.classes else _of_numbers
             rows.append(
-                {
-                    "compounds": name,
-                    "number": int(chosen.sum()),
-                    "mae_ev_atom": float(magnitude.mean()),
-                    "median_ev_atom": float(np.median(magnitude)),
-                    "percentile_90_ev_atom": float(np.quantile(magnitude, 0.9)),
-                    "rmse_ev_atom": float(np.sqrt((magnitude**2).mean())),
-                    "mean_error_ev_atom": float(error[chosen].mean()),
-                }
+                {"compounds": name, "number": int(some.sum()), **errors(data.values[some], predicted[some], output)}
             )
     return rows
+
+
+def _of_numbers(true: np.ndarray, predicted: np.ndarray, output: int) -> dict[str, float]:
+    error = predicted[:, output].astype(np.float64) - true[:, output]
+    magnitude = np.abs(error)
+    return {
+        "mae": float(magnitude.mean()),
+        "median": float(np.median(magnitude)),
+        "percentile_90": float(np.quantile(magnitude, 0.9)),
+        "rmse": float(np.sqrt((magnitude**2).mean())),
+        "mean_error": float(error.mean()),
+    }
+
+
+def _of_classes(true: np.ndarray, predicted: np.ndarray, _: int) -> dict[str, float]:
+    label = true[:, 0].astype(int)
+    chosen = predicted[np.arange(len(label)), label].astype(np.float64)
+    found = {
+        "accuracy": float((predicted.argmax(axis=1) == label).mean()),
+        "cross_entropy": float(-np.log(np.maximum(chosen, 1e-12)).mean()),
+    }
+    return found | ({"roc_auc": roc_auc(label == 1, predicted[:, 1])} if predicted.shape[1] == 2 else {})

@@ -1,28 +1,49 @@
-"""From a table of formation energies to a model file, its card and its parity plot."""
+"""From a table of properties to a model file, its card, its pictures and what it predicted for what was held out."""
 
 import hashlib
 import importlib.util
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import torch
 
-from matscreen.kernels import mlp
 from matscreen.models import dataset
-from matscreen.models.architecture import ARCHITECTURES, DenseNetwork, folded, in_dtype
+from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
+from matscreen.models.dataset import Dataset
+from matscreen.models.device import here
 from matscreen.models.elements import ELEMNET_ELEMENTS
-from matscreen.models.encoding import Encoding, fit_encoding, inputs
+from matscreen.models.encoding import Encoding, fit_encoding
 from matscreen.models.errors import InputError
+from matscreen.models.files import write_atomically
+from matscreen.models.member import Member, trained
+from matscreen.models.metrics import metrics
 from matscreen.models.model import Model, load, save
-from matscreen.models.parity import parity_plot
-from matscreen.models.training import Progress, Recipe, train
+from matscreen.models.pictures import training_picture
+from matscreen.models.recipe import Recipe
+from matscreen.models.split import Split, parts
+from matscreen.models.tables import ENERGY
+from matscreen.models.training import Progress, train
 from matscreen.models.transfer import network_of
 
 HALF_PRECISION_COST = 0.001
-"""eV/atom; weights are kept in half precision if the test error moves by less."""
+"""Of the standard deviation of a property; weights are kept in half precision if the test error moves by less."""
+
+Report = Callable[[int, Progress], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One member of a model, as it came out of its training."""
+
+    network: DenseNetwork
+    encoding: Encoding
+    history: list[dict[str, float]]
 
 
 def fit(
@@ -30,15 +51,19 @@ def fit(
     data_path: Path,
     out: Path,
     recipe: Recipe,
-    report: Callable[[Progress], None],
+    report: Report = lambda _member, _progress: None,
     start: Model | None = None,
+    properties: tuple[str, ...] = (ENERGY,),
+    split: Split = Split(),  # noqa: B008
+    members: int = 1,
 ) -> Model:
     """Train the network `architecture` (of `ARCHITECTURES`) on `data_path`, from fresh weights or those of `start`.
 
-    Writes the model `out` (.safetensors), its card (.json) and parity plot (.png).
+    Several members are an ensemble: they differ by their seeds. Writes the model `out` (.safetensors), its card
+    (.json), picture (.png), curves (.history.parquet) and predictions of the test part (.held_out.parquet).
 
-    The state after each epoch is kept in `out` with the suffix .checkpoint; calling again after an interruption goes on
-    from there and ends with the same weights. The test part (10% by formula hash) is looked at once, at the end.
+    The state after each epoch is kept beside `out` (.checkpoint); calling again after an interruption goes on from
+    there and ends with the same weights. The test part is looked at once, at the end.
 
     Raises
     ------
@@ -48,87 +73,164 @@ def fit(
     if out.suffix != ".safetensors" or not out.parent.is_dir():
         raise InputError(f"--out must be a .safetensors file in a folder that exists, not {out}")
     if importlib.util.find_spec("matplotlib") is None:
-        raise InputError("training draws a parity plot, which needs matplotlib: pip install 'matscreen[train]'")
-    data, cleaning = dataset.load_clean(data_path)
-    parts = dataset.split(data, recipe.seed)
-    if min(len(rows) for rows in parts.values()) == 0:
-        raise InputError(f"{data_path}: {len(data)} compounds are too few to train, validate and test on")
-    plan = ARCHITECTURES[architecture]
+        raise InputError("training draws its curves, which needs matplotlib: pip install 'matscreen[train]'")
+    data, cleaning = dataset.load_clean(data_path, properties)
+    chosen = parts(data, split)
+    if min(len(rows) for rows in chosen.values()) == 0:
+        empty = ", ".join(name for name, rows in chosen.items() if not len(rows))
+        raise InputError(f"{data_path}: of {len(data)} compounds none are left for: {empty}")
     if start:
         if (own := start.card.get("network", "elemnet")) != architecture:
             raise InputError(f"{start.name} is of the network {own}, not {architecture}")
         recipe = replace(recipe, start=start.checksum)
-        encoding, network = start.encoding, network_of(start, recipe.dropout)
-    else:
-        encoding = fit_encoding(plan.inputs, data.fractions[parts["train"]])
-        network = DenseNetwork(plan, inputs(encoding, len(ELEMNET_ELEMENTS)), recipe.dropout, recipe.seed)
-    checkpoint = out.with_suffix(".checkpoint")
-    try:
-        history = train(network, data, encoding, parts, recipe, checkpoint, report)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-    whole, half = (in_dtype(*folded(network), dtype) for dtype in (np.float32, np.float16))
-    full, halved = (held_out_error(mlp.pack(*chosen), encoding, data, parts["test"]) for chosen in (whole, half))
-    use_half = abs(np.abs(halved).mean() - np.abs(full).mean()) < HALF_PRECISION_COST
-    shipped = halved if use_half else full
-    best = min(history, key=lambda epoch: epoch["validation_mae"])
-    card: dict[str, Any] = {
-        "description": f"{architecture} (Jha 2020): {len(plan.widths)} dense layers, {plan.inputs} to formation energy",
-        "network": architecture,
-        "data": {
-            "file": data_path.name,
-            "sha256": hashlib.sha256(data_path.read_bytes()).hexdigest(),
-            "cleaning": cleaning,
-            "split": {name: len(rows) for name, rows in parts.items()} | {"by": "hash of formula and seed"},
-        },
-        "training": asdict(recipe)
-        | ({"start_name": start.name} if start else {})
-        | {
-            "epochs_run": len(history),
-            "best_epoch": int(best["epoch"]) + 1,
-            "seconds": round(sum(epoch["seconds"] for epoch in history)),
-            "torch": torch.__version__,
-        },
-        "weights_dtype": "float16" if use_half else "float32",
-        "metrics": {
-            "test_mae_ev_atom": round(float(np.abs(shipped).mean()), 5),
-            "test_mae_float32_ev_atom": round(float(np.abs(full).mean()), 5),
-            "test_90th_percentile_ev_atom": round(float(np.quantile(np.abs(shipped), 0.9)), 5),
-            "validation_mae_ev_atom": round(best["validation_mae"], 5),
-            "train_mae_ev_atom": round(best["train_mae"], 5),
-        },
-        "history": [{key: round(value, 5) for key, value in epoch.items()} for epoch in history],
-    }
-    if recipe.predict_with_dropout:
-        card["metrics"] |= with_dropout(network, encoding, data, parts["test"])
-    save(out, *(half if use_half else whole), encoding, ELEMNET_ELEMENTS, card)
-    true = data.energies[parts["test"]]
-    parity_plot(true, true + shipped, out.with_suffix(".png"), f"{out.stem}: {len(true):,} compounds held out")
-    checkpoint.unlink()
+    checkpoints = [out.with_suffix(f".{n}.checkpoint" if members > 1 else ".checkpoint") for n in range(members)]
+    done = [
+        train_member(
+            architecture,
+            data,
+            chosen,
+            replace(recipe, seed=recipe.seed + number),
+            checkpoint,
+            partial(report, number),
+            start,
+            number,
+        )
+        for number, checkpoint in enumerate(checkpoints)
+    ]
+    if here().rank == 0:
+        content = hashlib.sha256(data_path.read_bytes()).hexdigest()
+        card: dict[str, Any] = {
+            "network": architecture,
+            "data": {
+                "file": data_path.name,
+                "sha256": content,
+                "cleaning": cleaning,
+                "split": {name: len(rows) for name, rows in chosen.items()} | {"by": str(split)} | asdict(split),
+            },
+            "training": asdict(recipe) | ({"start_name": start.name} if start else {}),
+        }
+        write_model(out, data, chosen["test"], done, recipe, card)
+        for checkpoint in checkpoints:
+            checkpoint.unlink()
+    here().wait()
     return load(out)
 
 
-def held_out_error(layers: mlp.Layers, encoding: Encoding, data: dataset.Dataset, rows: np.ndarray) -> np.ndarray:
-    """Predicted less true formation energy (N,) of `rows`, eV/atom, by the kernel's layers on the encoded inputs."""
-    error: np.ndarray = mlp.forward_dense(encoding.dense(data.fractions[rows]), layers) - data.energies[rows]
-    return error
+def train_member(
+    architecture: str,
+    data: Dataset,
+    chosen: dict[str, np.ndarray],
+    recipe: Recipe,
+    checkpoint: Path,
+    report: Callable[[Progress], None] = lambda _: None,
+    start: Model | None = None,
+    number: int = 0,
+) -> Trained:
+    """One network, trained on rows `chosen["train"]`; InputError if that cannot be done."""
+    plan, kept = ARCHITECTURES[architecture], False
+    if start:
+        network, encoding = network_of(start, data.target, number, recipe.dropout, recipe.seed)
+        kept = start.target == data.target
+    else:
+        encoding = fit_encoding(plan.inputs, data.fractions[chosen["train"]])
+        width = encoding.before_training(data.fractions[:1]).shape[1]
+        network = DenseNetwork(plan, width, recipe.dropout, recipe.seed, data.target.outputs)
+    try:
+        history = train(network, data, encoding, chosen, recipe, checkpoint, report, kept)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    return Trained(network, encoding, history)
 
 
-def with_dropout(
-    network: DenseNetwork, encoding: Encoding, data: dataset.Dataset, rows: np.ndarray
-) -> dict[str, float]:
+def write_model(
+    out: Path, data: Dataset, rows: np.ndarray, done: Sequence[Trained], recipe: Recipe, card: dict[str, Any]
+) -> None:
+    """Save the trained networks as one model, with its card and pictures, and what it says of the rows held out."""
+    target, true = data.target, data.values[rows]
+    whole, half = ([trained(one.network, one.encoding, dtype) for one in done] for dtype in (np.float32, np.float16))
+    full, halved = (predictions(members, data, rows) for members in (whole, half))
+    moved = np.abs(halved - full).mean() / (1 if target.classes else np.nanstd(true))
+    use_half = bool(moved < HALF_PRECISION_COST)
+    shipped = halved if use_half else full
+    history = [one.history for one in done]
+    best = [min(member, key=lambda epoch: epoch["validation_error"]) for member in history]
+    plan = ARCHITECTURES[card["network"]]
+    figures = metrics(target, true, shipped.mean(axis=0))
+    if len(done) > 1:
+        first = next(iter(figures))
+        figures[f"{first}_of_one_member"] = round(
+            float(np.mean([metrics(target, true, one)[first] for one in shipped])), 5
+        )
+    if recipe.predict_with_dropout and not target.classes:
+        figures |= with_dropout(done[0], data, rows)
+    figures |= {
+        f"{name}_error": round(float(np.mean([epoch[f"{name}_error"] for epoch in best])), 5)
+        for name in ("validation", "train")
+    }
+    full_card = {
+        "description": f"{card['network']}: {len(plan.widths) + 1} dense layers, {plan.inputs} to {target}",
+        **card,
+        "training": card["training"]
+        | {
+            "epochs_run": [len(member) for member in history],
+            "best_epoch": [int(epoch["epoch"]) + 1 for epoch in best],
+            "seconds": round(sum(epoch["seconds"] for member in history for epoch in member)),
+            "torch": torch.__version__,
+        },
+        "metrics": figures,
+    }
+    dtype = np.float16 if use_half else np.float32
+    save(out, half if use_half else whole, ELEMNET_ELEMENTS, target, full_card, dtype)
+    write_table(out.with_suffix(".history.parquet"), _history_table(history))
+    write_table(out.with_suffix(".held_out.parquet"), held_out_table(data, rows, shipped))
+    title = f"{out.stem}: {len(rows):,} compounds held out"
+    training_picture(target, true, shipped.mean(axis=0), history, out.with_suffix(".png"), title)
+
+
+def predictions(members: Sequence[Member], data: Dataset, rows: np.ndarray) -> np.ndarray:
+    """(members, N, outputs) of the kernels for these rows."""
+    model = Model("", Path(), "", {}, tuple(members), np.array(ELEMNET_ELEMENTS), data.target)
+    return model.outputs(*dataset.sparse_rows(data.fractions[rows]))
+
+
+def held_out_table(data: Dataset, rows: np.ndarray, outputs: np.ndarray) -> pa.Table:
+    """What was held out: formula, true value, prediction and, of an ensemble, its standard deviation."""
+    columns: dict[str, Any] = {"formula": [data.formulas[i] for i in rows]}
+    mean = outputs.mean(axis=0)
+    names = [f"probability_{c}" for c in data.target.classes] or data.target.properties
+    for number, name in enumerate(data.target.properties):
+        true = data.values[rows, number]
+        columns[name] = np.array(data.target.classes)[true.astype(int)] if data.target.classes else true
+    for number, name in enumerate(names):
+        columns[name if data.target.classes else f"predicted_{name}"] = mean[:, number]
+        if len(outputs) > 1:
+            columns[f"spread_{name}"] = outputs[:, :, number].std(axis=0, ddof=1)
+    return pa.table(columns)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Parquet, whole or not at all."""
+    write_atomically(path, lambda temporary: pa.parquet.write_table(table, temporary, compression="zstd"))
+
+
+def _history_table(history: Sequence[Sequence[dict[str, float]]]) -> pa.Table:
+    return pa.Table.from_pylist(
+        [{"member": number, **epoch} for number, member in enumerate(history) for epoch in member]
+    )
+
+
+def with_dropout(one: Trained, data: Dataset, rows: np.ndarray) -> dict[str, float]:
     """Errors on `rows` with dropout in prediction, as published: each compound predicted ten times (Jha 2020, 5.2)."""
-    network.train()
+    one.network.train()
     torch.manual_seed(0)
-    compounds = torch.from_numpy(encoding.dense(data.fractions[rows]))
+    compounds = torch.from_numpy(one.encoding.before_training(data.fractions[rows]))
     with torch.no_grad():
-        passes = np.stack([network(compounds)[:, 0].numpy() for _ in range(10)])
-    errors = passes - data.energies[rows]
+        passes = np.stack([one.network(compounds).numpy() for _ in range(10)])
+    one.network.eval()
+    once = np.mean([metrics(data.target, data.values[rows], p)["test_mae_ev_atom"] for p in passes])
+    mean = metrics(data.target, data.values[rows], passes.mean(axis=0))
     return {
-        "test_mae_with_dropout_ev_atom": round(float(np.abs(errors).mean()), 5),
-        "test_mae_mean_of_ten_with_dropout_ev_atom": round(float(np.abs(errors.mean(axis=0)).mean()), 5),
-        "test_90th_percentile_mean_of_ten_with_dropout_ev_atom": round(
-            float(np.quantile(np.abs(errors.mean(axis=0)), 0.9)), 5
-        ),
+        "test_mae_with_dropout_ev_atom": round(float(once), 5),
+        "test_mae_mean_of_ten_with_dropout_ev_atom": mean["test_mae_ev_atom"],
+        "test_90th_percentile_mean_of_ten_with_dropout_ev_atom": mean["test_90th_percentile_ev_atom"],
     }

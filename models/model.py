@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from matscreen.kernels import mlp
 from matscreen.kernels.backend import Backend
-from matscreen.models.architecture import Jump, Pair
 from matscreen.models.elements import ATOMIC_NUMBERS, SYMBOLS
-from matscreen.models.encoding import FRACTIONS, Encoding, inputs
 from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
 from matscreen.models.formula import composition_arrays
+from matscreen.models.member import Member, from_tensors, to_tensors
+from matscreen.models.target import Target
 
 SHIPPED = Path(__file__).parent / "weights"
 DEFAULT = "elemnet-oqmd"
@@ -31,7 +30,7 @@ class ModelError(InputError):
 
 @dataclass(frozen=True)
 class Model:
-    """Predicts formation energies from compositions.
+    """Predicts formation energies, or what else it was trained on, from compositions.
 
     Attributes
     ----------
@@ -39,22 +38,40 @@ class Model:
     source : the weights file it was read from
     checksum : SHA-256 of that file
     card : everything its card says
-    layers : the network, in float32
+    members : its networks; what they predict is averaged
     elements : (E,) int64, atomic numbers that it knows; of the inputs, in order, where those are fractions
-    encoding : what the network is given
+    target : what it predicts
     """
 
     name: str
     source: Path
     checksum: str
     card: dict[str, Any]
-    layers: mlp.Layers
+    members: tuple[Member, ...]
     elements: np.ndarray
-    encoding: Encoding
+    target: Target
 
     def predict(self, formulas: Sequence[str], backend: Backend = "auto") -> np.ndarray:
-        """Formation energy of each formula: (N,) float32, eV/atom. ValueError names the first that cannot be done."""
-        return self.energies(*composition_arrays(formulas), backend=backend)
+        """What the model predicts for each formula; ValueError names the first that cannot be done.
+
+        (N,) float32 of a single property (a formation energy: eV/atom), (N, P) of several, (N, C) probabilities of
+        classes, in the order of `target`.
+        """
+        predicted: np.ndarray = self.outputs(*composition_arrays(formulas), backend=backend).mean(axis=0)
+        return predicted[:, 0] if predicted.shape[1] == 1 else predicted
+
+    def predict_with_uncertainty(
+        self, formulas: Sequence[str], backend: Backend = "auto"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `predict`, and the standard deviation over the members, of the same shape. ModelError with fewer than two.
+
+        How far members differ says little by itself of how far they err; see `calibration` in the model's card.
+        """
+        if len(self.members) < 2:
+            raise ModelError(f"{self.name} has one member; an uncertainty takes several (train --members)")
+        predicted = self.outputs(*composition_arrays(formulas), backend=backend)
+        mean, spread = predicted.mean(axis=0), predicted.std(axis=0, ddof=1)
+        return (mean[:, 0], spread[:, 0]) if mean.shape[1] == 1 else (mean, spread)
 
     def energies(self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto") -> np.ndarray:
         """Formation energies of compositions given as arrays.
@@ -66,8 +83,15 @@ class Model:
 
         Returns
         -------
-        (N,) float32, eV/atom (float64 with backend="reference")
+        (N,) float32, eV/atom (float64 with backend="reference"). ModelError from a model of something else
         """
+        if self.target.energy is None:
+            raise ModelError(f"{self.name} predicts {self.target}, not formation energies")
+        energies: np.ndarray = self.outputs(elements, amounts, backend)[:, :, self.target.energy].mean(axis=0)
+        return energies
+
+    def outputs(self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto") -> np.ndarray:
+        """(members, N, outputs) of compositions given as arrays (see `energies`): properties, or probabilities."""
         place = np.full(256, -1, np.int32)
         place[self.elements] = np.arange(len(self.elements))
         place[0] = 0  # an empty place adds nothing: its fraction is 0
@@ -75,10 +99,11 @@ class Model:
         if (places < 0).any():
             row, column = np.argwhere(places < 0)[0]
             raise ModelError(f"row {row + 1}: model {self.name} does not know {SYMBOLS[elements[row, column]]}")
-        if self.encoding.kind == "attributes":
-            return mlp.forward_dense(self.encoding.attributes(elements, amounts), self.layers, backend)
-        fractions = amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)
-        return mlp.forward(places, fractions.astype(np.float32), self.layers, backend)
+        outputs = np.stack([member.outputs(elements, amounts, places, backend) for member in self.members])
+        if self.target.classes:
+            outputs = np.exp(outputs - outputs.max(axis=2, keepdims=True))
+            outputs /= outputs.sum(axis=2, keepdims=True)
+        return outputs
 
 
 def load(name: str | Path = DEFAULT) -> Model:
@@ -106,23 +131,25 @@ def load(name: str | Path = DEFAULT) -> Model:
         raise ModelError(f"{path} is not the file that its card describes: its SHA-256 is {checksum}")
     try:
         tensors = safetensors.numpy.load(content)
-        numbers = range(sum(name.endswith(".weight") for name in tensors))
-        sources = card.get("shortcuts") or [None] * len(numbers)
-        layers = mlp.pack(
-            [(tensors[f"{i}.weight"], tensors[f"{i}.bias"]) for i in numbers],
-            [None if sources[i] is None else (sources[i], tensors.get(f"{i}.projection")) for i in numbers],
+        target = Target.from_card(card)
+        members = tuple(
+            from_tensors(
+                {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)},
+                card.get("shortcuts"),
+                card.get("inputs", "fractions"),
+            )
+            for prefix in _prefixes(card.get("members", 1))
         )
-        encoding = FRACTIONS
-        if card.get("inputs") == "attributes":
-            encoding = Encoding("attributes", tensors["input.mean"], tensors["input.scale"])
+        for member in members:
+            given, outputs = member.encoding.width(len(card["elements"])), len(member.layers.biases[-1])
+            if member.layers.weights[0].shape[0] != given:
+                raise ValueError(f"it takes {member.layers.weights[0].shape[0]} inputs, its card says {given}")
+            if outputs != target.outputs:
+                raise ValueError(f"it has {outputs} outputs, its card says {target.outputs}")
     except (safetensors.SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(f"{path} holds no network that can be used: {error}") from None
     elements = np.array([ATOMIC_NUMBERS[symbol] for symbol in card["elements"]], np.int64)
-    if layers.weights[0].shape[0] != inputs(encoding, len(elements)):
-        raise ModelError(
-            f"{path} takes {layers.weights[0].shape[0]} inputs but its card names {inputs(encoding, len(elements))}"
-        )
-    return Model(card["name"], path, checksum, card, layers, elements, encoding)
+    return Model(card["name"], path, checksum, card, members, elements, target)
 
 
 def available() -> dict[str, dict[str, float]]:
@@ -132,36 +159,39 @@ def available() -> dict[str, dict[str, float]]:
 
 def save(
     path: Path,
-    layers: Sequence[Pair],
-    shortcuts: Sequence[Jump],
-    encoding: Encoding,
+    members: Sequence[Member],
     elements: Sequence[int],
+    target: Target,
     card: dict[str, Any],
+    dtype: type = np.float32,
 ) -> None:
-    """Write weights (as `architecture.folded` gives them, in their dtype) to `path` and the card beside them."""
-    tensors = {}
-    for i, ((weight, bias), shortcut) in enumerate(zip(layers, shortcuts, strict=True)):
-        tensors[f"{i}.weight"] = np.ascontiguousarray(weight)
-        tensors[f"{i}.bias"] = np.ascontiguousarray(bias)
-        if shortcut and shortcut[1] is not None:
-            tensors[f"{i}.projection"] = np.ascontiguousarray(shortcut[1])
-    if encoding.kind == "attributes":
-        tensors |= {"input.mean": encoding.mean, "input.scale": encoding.scale}
+    """Write the members' weights, in `dtype`, to `path` and the card beside them."""
+    tensors: dict[str, np.ndarray] = {}
+    for prefix, member in zip(_prefixes(len(members)), members, strict=True):
+        named, shortcuts = to_tensors(member, dtype)
+        tensors |= {prefix + name: tensor for name, tensor in named.items()}
     content = safetensors.numpy.save(tensors)
     full = {
         **card,
         "name": path.stem,
         "architecture": ARCHITECTURE,
-        "widths": [len(bias) for _, bias in layers],
+        "members": len(members),
+        "widths": [len(bias) for bias in member.layers.biases],
         "elements": [SYMBOLS[z] for z in elements],
-        "shortcuts": [shortcut and shortcut[0] for shortcut in shortcuts],
-        "inputs": encoding.kind,
-        "output": "formation energy, eV/atom",
+        "shortcuts": shortcuts,
+        "inputs": member.encoding.kind,
+        "target": asdict(target),
+        "weights_dtype": np.dtype(dtype).name,
         "weights_sha256": hashlib.sha256(content).hexdigest(),
     }
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
     text = json.dumps(full, indent=2) + "\n"
     write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
+
+
+def _prefixes(members: int) -> list[str]:
+    """Of the names of each member's tensors; a single network needs none."""
+    return [""] if members == 1 else [f"member{number}." for number in range(members)]
 
 
 def _read_card(path: Path) -> dict[str, Any]:

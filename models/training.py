@@ -1,9 +1,10 @@
-"""One way to train a network on formation energies: mean absolute error, early stopping, exact resume."""
+"""One way to train a network: mean absolute error or cross entropy, early stopping, exact resume."""
 
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,64 +14,25 @@ from torch import nn
 
 from matscreen.models.architecture import DenseNetwork
 from matscreen.models.dataset import Dataset
+from matscreen.models.device import Place, here
 from matscreen.models.encoding import Encoding
 from matscreen.models.files import write_atomically
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train. The defaults are the recipe behind the shipped weights; `PUBLISHED` is the thesis' own.
-
-    Attributes
-    ----------
-    epochs : most epochs to run
-    batch : compositions a step
-    learning_rate : the peak with `one_cycle`, else constant
-    weight_decay : decoupled (AdamW)
-    one_cycle : warm up over the first tenth, then anneal by a cosine to nothing
-    dropout : drop probability after each of the first stacks of layers
-    predict_with_dropout : whether validation drops too, as predictions then must: a network that has learnt with much
-        dropout between its ReLU layers is worse without (its mean activations shift)
-    anchors : how often an epoch shows each pure element at 0 eV/atom, which is what a formation energy means; without,
-        a network that never saw an element alone thinks that compounds mixed with it gain energy
-    patience : epochs without a better validation error before stopping
-    seed : of the first weights, the order of compositions and dropout
-    start : SHA-256 of the model whose weights are the first ones; empty for fresh ones
-    """
-
-    epochs: int = 60
-    batch: int = 256
-    learning_rate: float = 1e-3
-    weight_decay: float = 1.0
-    one_cycle: bool = True
-    dropout: tuple[float, ...] = ()
-    predict_with_dropout: bool = False
-    anchors: int = 10
-    patience: int = 60
-    seed: int = 0
-    start: str = ""
-
-
-_CONSTANT = Recipe(epochs=1000, learning_rate=1e-4, weight_decay=0.0, one_cycle=False, anchors=0, patience=200)
-
-PUBLISHED: dict[str, Recipe] = {
-    "elemnet": replace(_CONSTANT, batch=32, dropout=(0.2, 0.1, 0.3, 0.2), predict_with_dropout=True),
-    "plain": replace(_CONSTANT, batch=64),
-    "srnet": replace(_CONSTANT, batch=64),
-    "irnet": replace(_CONSTANT, batch=64),
-}
-"""Jha 2020: ElemNet 3.2 and 5.2 (dropout in training and in prediction), the others 4.2; all Adam at 1e-4."""
+from matscreen.models.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Progress:
-    """State after a step: compositions seen and to see in all, and the latest errors (eV/atom)."""
+    """State after a step: compositions seen and to see in all, and the latest errors.
+
+    The error of one property is the mean absolute one, in its unit; that of several is in standard deviations of each;
+    that of classes is the cross entropy.
+    """
 
     epoch: int
     seen: int
     total: int
-    train_mae: float
-    validation_mae: float
+    train_error: float
+    validation_error: float
 
 
 def train(
@@ -81,25 +43,32 @@ def train(
     recipe: Recipe,
     checkpoint: Path,
     report: Callable[[Progress], None] = lambda _: None,
+    in_units: bool = False,
 ) -> list[dict[str, float]]:
     """Train `network` in place to its best validation epoch; returns one record an epoch.
 
-    The target is standardised for training and the scale is folded into the last layer at the end, so that the trained
-    network gives eV/atom, as one that training starts from does. After each epoch the whole state goes to `checkpoint`;
-    a run that is killed continues from there and ends with the same weights. ValueError if `checkpoint` is none or
-    belongs to another recipe or data set, if all energies are equal, or if no epoch ends with a finite error.
+    Properties are standardised for training and their scale is folded into the last layer at the end, so that the
+    trained network gives their own units; `in_units` says that the first weights do so already. After each epoch the
+    whole state goes to `checkpoint`; a run that is killed continues from there and ends with the same weights.
+
+    Started by `torchrun`, every process takes its share of each batch (batch norm sees that share alone).
+
+    ValueError if `checkpoint` is none or belongs to another recipe or data set, if all values of a property are equal,
+    or if no epoch ends with a finite error.
     """
-    task = _task(data, encoding, parts["train"], recipe.anchors)
+    place = here()
+    task = _task(data, encoding, parts["train"], recipe.anchors, place)
+    if not (task.scale > 0).all():
+        raise ValueError(f"all values of {data.target} to learn from are equal")
+    network.to(place.device)
+    if in_units:
+        _unfold_scale(network, task)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     identity = _identity(recipe, task)
     history: list[dict[str, float]] = []
     best, best_weights = float("inf"), {}
-    if not task.scale > 0:
-        raise ValueError("all energies to learn from are equal")
-    if recipe.start:
-        _unfold_scale(network, task)
     if checkpoint.exists():
         state = _read_checkpoint(checkpoint)
         if state["identity"] != identity:
@@ -107,49 +76,50 @@ def train(
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         history, best, best_weights = state["history"], state["best"], state["best_weights"]
+    place.wait()  # nobody writes it before all have read it
 
     total = recipe.epochs * len(task.rows)
     for epoch in range(len(history), recipe.epochs):
-        if epoch - int(np.argmin([h["validation_mae"] for h in history] or [0])) > recipe.patience:
+        if epoch - int(np.argmin([h["validation_error"] for h in history] or [0])) > recipe.patience:
             break
         started = time.perf_counter()
-        last = history[-1]["validation_mae"] if history else float("nan")
+        last = history[-1]["validation_error"] if history else float("nan")
 
         def note(seen: int, error: float, epoch: int = epoch, last: float = last) -> None:
             report(Progress(epoch, epoch * len(task.rows) + seen, total, error, last))
 
-        train_mae = _epoch(network, optimizer, task, recipe, epoch, note)
+        train_error = _epoch(network, optimizer, task, recipe, epoch, note)
         network.train(recipe.predict_with_dropout)
-        validation = _mean_absolute_error(network, task.inputs, task.target, parts["validation"]) * task.scale
+        validation = _error(network, task, parts["validation"])
         seconds = time.perf_counter() - started
-        history.append({"epoch": epoch, "train_mae": train_mae, "validation_mae": validation, "seconds": seconds})
+        history.append({"epoch": epoch, "train_error": train_error, "validation_error": validation, "seconds": seconds})
         if validation < best:
             best, best_weights = validation, {k: v.clone() for k, v in network.state_dict().items()}
-        _write_checkpoint(
-            checkpoint,
-            {
+        if place.rank == 0:
+            state = {
                 "identity": identity,
                 "history": history,
                 "best": best,
                 "best_weights": best_weights,
                 "network": network.state_dict(),
                 "optimizer": optimizer.state_dict(),
-            },
-        )
-        report(Progress(epoch + 1, (epoch + 1) * len(task.rows), total, train_mae, validation))
+            }
+            write_atomically(checkpoint, partial(torch.save, state))
+        report(Progress(epoch + 1, (epoch + 1) * len(task.rows), total, train_error, validation))
 
     if not best_weights:
-        checkpoint.unlink()
+        place.wait()
+        checkpoint.unlink(missing_ok=True)
         raise ValueError("the training diverged: no epoch ended with a finite error; lower --learning-rate")
     network.load_state_dict(best_weights)
-    network.eval()
     _fold_scale(network, task)
+    network.cpu().eval()
     return history
 
 
 def _identity(recipe: Recipe, task: "_Task") -> str:
     """What a checkpoint must share with the training that goes on from it: at a constant rate, not how far it goes."""
-    deciding = asdict(recipe) | {"rows": len(task.rows), "mean": task.mean}
+    deciding = asdict(recipe) | {"rows": len(task.rows), "mean": task.mean.tolist(), "classes": task.classes}
     if not recipe.one_cycle:
         del deciding["epochs"], deciding["patience"]
     return json.dumps(deciding, sort_keys=True)
@@ -157,24 +127,55 @@ def _identity(recipe: Recipe, task: "_Task") -> str:
 
 @dataclass(frozen=True)
 class _Task:
-    """Inputs and standardised energies of all compounds, then of the pure elements; the rows to train on."""
+    """Inputs and standardised values of all compounds, then of the pure elements; the rows to train on.
+
+    Attributes
+    ----------
+    target : (N, P), NaN where unknown; class numbers where those are to be told
+    mean, scale : (P,) float64, of the values that are learnt from
+    unit : of the errors that are reported, in standard deviations
+    """
 
     inputs: torch.Tensor
     target: torch.Tensor
     rows: torch.Tensor
-    mean: float
-    scale: float
+    mean: np.ndarray
+    scale: np.ndarray
+    unit: float
+    classes: bool
+    place: Place
 
 
-def _task(data: Dataset, encoding: Encoding, rows: np.ndarray, anchors: int) -> _Task:
-    elements = data.fractions.shape[1]
-    inputs = torch.from_numpy(encoding.dense(np.concatenate([data.fractions, np.eye(elements, dtype=np.float32)])))
-    target = torch.cat([torch.from_numpy(data.energies)[:, None], torch.zeros(elements, 1)])
+def _task(data: Dataset, encoding: Encoding, rows: np.ndarray, anchors: int, place: Place) -> _Task:
+    elements, energy = data.fractions.shape[1], data.target.energy
+    inputs = encoding.before_training(np.concatenate([data.fractions, np.eye(elements, dtype=np.float32)]))
+    pure = np.full((elements, data.values.shape[1]), np.nan, np.float32)
+    if energy is not None:
+        pure[:, energy] = 0
+    target = np.concatenate([data.values, pure])
     chosen = torch.from_numpy(rows)
-    known = data.energies[rows].astype(np.float64)  # NumPy sums in the same order whatever the number of threads
-    mean, scale = float(known.mean()), float(known.std())
-    pure = torch.arange(len(data), len(data) + elements).repeat(anchors)
-    return _Task(inputs, (target - mean) / scale, torch.cat([chosen, pure]), mean, scale)
+    if energy is not None:
+        chosen = torch.cat([chosen, torch.arange(len(data), len(data) + elements).repeat(anchors)])
+    known = data.values[rows].astype(np.float64)  # NumPy sums in the same order whatever the number of threads
+    classes = bool(data.target.classes)
+    mean, scale = np.zeros(1), np.ones(1)
+    if not classes:
+        mean, scale = np.nanmean(known, axis=0), np.nanstd(known, axis=0)
+        target = ((target - mean) / np.where(scale > 0, scale, 1)).astype(np.float32)
+    unit = float(scale[0]) if len(scale) == 1 else 1.0
+    on_device = [torch.from_numpy(array).to(place.device) for array in (inputs, target)]
+    return _Task(on_device[0], on_device[1], chosen, mean, scale, unit, classes, place)
+
+
+def _losses(predicted: torch.Tensor, target: torch.Tensor, classes: bool) -> torch.Tensor:
+    """(N,) loss of each composition: cross entropy, or the mean absolute error over the properties known of it."""
+    if classes:
+        return nn.functional.cross_entropy(predicted, target[:, 0].long(), reduction="none")
+    if target.shape[1] == 1:
+        return (predicted - target).abs()[:, 0]
+    known = ~target.isnan()
+    error = (predicted - torch.where(known, target, 0)).abs() * known
+    return error.sum(dim=1) / known.sum(dim=1)
 
 
 def _epoch(
@@ -185,38 +186,45 @@ def _epoch(
     epoch: int,
     note: Callable[[int, float], None],
 ) -> float:
-    """One pass over the rows; returns the mean absolute error met on the way, eV/atom."""
+    """One pass over the rows; returns the mean error met on the way, over all processes."""
     torch.manual_seed(recipe.seed * 1_000_003 + epoch)  # an epoch's draws do not depend on where a run resumed
     order = task.rows[torch.randperm(len(task.rows))]
-    batches = [part for part in torch.split(order, recipe.batch) if len(part) > 1]  # batch norm can't do with one
+    batches = [part for part in torch.split(order, recipe.batch) if len(part) > task.place.ranks]  # batch norm needs 2
     network.train()
-    error, seen = 0.0, 0
+    error, seen = torch.zeros((), device=task.place.device), 0
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = _learning_rate(recipe, epoch + step / len(batches))
-        loss = nn.functional.l1_loss(network(task.inputs[batch]), task.target[batch])
+            group["lr"] = recipe.learning_rate_at(epoch + step / len(batches))
+        mine = task.place.share(batch).to(task.place.device)
+        with task.place.precision():
+            predicted = network(task.inputs[mine])
+        loss = _losses(predicted.float(), task.target[mine], task.classes).sum() / len(batch)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        task.place.add_up(p.grad for p in network.parameters() if p.grad is not None)
         optimizer.step()
-        error += float(loss.detach()) * len(batch)
+        error += loss.detach() * len(batch)
         seen += len(batch)
         if step % 16 == 0:
-            note(seen, error / seen * task.scale)
-    return error / seen * task.scale
+            note(seen, float(error) * task.place.ranks / seen * task.unit)  # as if the other shares were like this one
+    task.place.add_up([error])
+    return float(error) / seen * task.unit
 
 
 def _fold_scale(network: DenseNetwork, task: _Task) -> None:
-    """Let the last layer give eV/atom instead of the standardised target."""
+    """Let the last layer give the properties in their units instead of the standardised ones."""
+    scale, mean = (torch.from_numpy(a).float().to(task.place.device) for a in (task.scale, task.mean))
     with torch.no_grad():
-        network.last.weight.mul_(task.scale)
-        network.last.bias.mul_(task.scale).add_(task.mean)
+        network.last.weight.mul_(scale[:, None])
+        network.last.bias.mul_(scale).add_(mean)
 
 
 def _unfold_scale(network: DenseNetwork, task: _Task) -> None:
     """The inverse of `_fold_scale`."""
+    scale, mean = (torch.from_numpy(a).float().to(task.place.device) for a in (task.scale, task.mean))
     with torch.no_grad():
-        network.last.weight.div_(task.scale)
-        network.last.bias.sub_(task.mean).div_(task.scale)
+        network.last.weight.div_(scale[:, None])
+        network.last.bias.sub_(mean).div_(scale)
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
@@ -229,24 +237,11 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def _write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    write_atomically(path, lambda temporary: torch.save(state, temporary))
-
-
-def _mean_absolute_error(network: nn.Module, inputs: torch.Tensor, target: torch.Tensor, rows: np.ndarray) -> float:
-    """Mean absolute error of `network`, in the mode it is in, on `rows`, in the unit of `target`."""
+def _error(network: nn.Module, task: _Task, rows: np.ndarray) -> float:
+    """Mean error of `network`, in the mode it is in, on `rows`."""
     with torch.no_grad():
-        error = sum(
-            float((network(inputs[part]) - target[part]).abs().sum())
-            for part in torch.split(torch.from_numpy(rows), 4096)
+        total = sum(
+            float(_losses(network(task.inputs[part]), task.target[part], task.classes).sum())
+            for part in torch.split(torch.from_numpy(rows).to(task.place.device), 4096)
         )
-    return error / len(rows)
-
-
-def _learning_rate(recipe: Recipe, epoch: float) -> float:
-    if not recipe.one_cycle:
-        return recipe.learning_rate
-    warm = 0.1 * recipe.epochs
-    if epoch < warm:
-        return recipe.learning_rate * (0.04 + 0.96 * epoch / warm)
-    return recipe.learning_rate * 0.5 * (1 + float(np.cos(np.pi * (epoch - warm) / (recipe.epochs - warm))))
+    return total / len(rows) * task.unit

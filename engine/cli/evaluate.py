@@ -1,4 +1,4 @@
-"""`matscreen evaluate`: a model's errors on a table of known formation energies."""
+"""`matscreen evaluate`: a model's errors on a table of known values."""
 
 import csv
 import json
@@ -10,29 +10,57 @@ import typer
 
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import print_table, say
+from matscreen.models import dataset
+from matscreen.models.baselines import BASELINES, fitted
 from matscreen.models.errors import InputError
-from matscreen.models.evaluation import Part, predictions, report
-from matscreen.models.parity import parity_plot
+from matscreen.models.evaluation import Part, predictions, report, split_of
+from matscreen.models.pictures import parity_picture
+from matscreen.models.split import Split, parts
+from matscreen.models.tables import ENERGY
+
+HEADERS = {"mae": "mean |error|", "percentile_90": "90% below", "mean_error": "mean error", "roc_auc": "ROC AUC"}
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="CSV or Parquet with columns formula and formation_energy_ev_atom.")],
+    data: Annotated[Path, typer.Option(help="CSV or Parquet with columns formula and what the model predicts.")],
     model: o.ModelName = o.DEFAULT_MODEL,
     part: Annotated[
-        Part, typer.Option(help="Which compounds: test and validation are those that a training did not learn from.")
+        Part,
+        typer.Option(
+            help="Which compounds: test and validation are those that the model's training did not learn from."
+        ),
     ] = "all",
-    seed: Annotated[int, typer.Option(help="Of the training whose parts are meant.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of another split than the model's own.")] = None,
+    show: Annotated[str | None, typer.Option("--property", help="Which one, if the model predicts several.")] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help=f"Instead of a model, fit one of {', '.join(BASELINES)} on the training part of the table."),
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Parity plot to write, .png.")] = None,
     form: o.Format = "table",
 ) -> None:
-    """Compare a model's predictions with known formation energies, overall and by kind of compound."""
+    """Compare a model's predictions with known values, overall and by kind of compound."""
     if picture and (picture.suffix != ".png" or not picture.parent.is_dir()):
         raise InputError(f"--picture must be a .png file in a folder that exists, not {picture}")
-    network = o.open_model(model)
-    compounds, predicted = predictions(network, data, part, seed)
+    chosen: Part
+    if baseline:
+        name, chosen = baseline, part if part != "all" else "test"
+        known, _ = dataset.load_clean(data, (show or ENERGY,))
+        rows = parts(known, Split(seed or 0))
+        learned = fitted(baseline, known, rows["train"], seed or 0)
+        compounds = known.take(rows[chosen])
+        predicted = learned(compounds.fractions)[:, None]
+    else:
+        network = o.open_model(model)
+        name, chosen = network.name, part
+        compounds, predicted = predictions(network, data, part, split_of(network) if seed is None else Split(seed))
     if not len(compounds):
-        raise InputError(f"{data}: no compound in the part {part!r}")
-    errors = report(compounds, predicted)
+        raise InputError(f"{data}: no compound in the part {chosen!r}")
+    properties = compounds.target.properties
+    if show and show not in properties:
+        raise InputError(f"{name} predicts {compounds.target}, not {show}")
+    output = properties.index(show) if show else 0
+    errors = report(compounds, predicted, output)
     if form == "json":
         json.dump(errors, sys.stdout, indent=1)
         print()
@@ -41,12 +69,16 @@ def evaluate(
         writer.writeheader()
         writer.writerows(errors)
     else:
-        headers = ("compounds", "number", "mean |error|", "median", "90% below", "RMSE", "mean error", "")
-        rows = [
+        headers = [HEADERS.get(key, key.replace("_", " ")) for key in errors[0]]
+        rows_shown = [
             (row["compounds"], f"{row['number']:,}", *(f"{value:.4f}" for value in list(row.values())[2:]), "")
             for row in errors
         ]
-        print_table(f"{network.name} on {data.name}, {part} (eV/atom)", headers, rows)
+        unit = " (eV/atom)" if properties[output] == ENERGY else f", {properties[output]}"
+        print_table(f"{name} on {data.name}, {chosen}{unit}", (*headers, ""), rows_shown)
     if picture:
-        parity_plot(compounds.energies, predicted, picture, f"{network.name}: {len(compounds):,} compounds")
+        if compounds.target.classes:
+            raise InputError("--picture is for numbers; the picture beside a model of classes has its confusion")
+        title = f"{name}: {len(compounds):,} compounds"
+        parity_picture(compounds.values[:, output], predicted[:, output], picture, title, properties[output])
         say(f"picture in {picture}")

@@ -10,9 +10,9 @@ import typer
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import print_compositions, say
 from matscreen.kernels.hull import MAX_ELEMENTS
-from matscreen.models.dataset import read_columns, text_column
 from matscreen.models.errors import InputError
 from matscreen.models.formula import composition_arrays
+from matscreen.models.tables import read_columns, text_column
 
 
 def predict(

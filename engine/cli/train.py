@@ -1,4 +1,4 @@
-"""`matscreen train`: networks on one's own formation energies."""
+"""`matscreen train`: networks on one's own data."""
 
 import time
 from dataclasses import replace
@@ -10,16 +10,29 @@ import typer
 
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import PROGRESS, say
+from matscreen.engine.element_sets import parse_elements
 from matscreen.models.architecture import ARCHITECTURES
+from matscreen.models.crossvalidation import crossvalidate
 from matscreen.models.errors import InputError
 from matscreen.models.fit import fit
-from matscreen.models.training import PUBLISHED, Progress, Recipe
+from matscreen.models.recipe import DEFAULTS, PUBLISHED, Recipe
+from matscreen.models.split import Split
+from matscreen.models.tables import ENERGY
+from matscreen.models.training import Progress
 
 
 def train(
     network: Annotated[str, typer.Argument(help=f"One of {', '.join(ARCHITECTURES)}.", metavar="NETWORK")],
-    data: Annotated[Path, typer.Option(help="CSV or Parquet with columns formula and formation_energy_ev_atom.")],
-    out: Annotated[Path, typer.Option(help="Weights to write, .safetensors; card and parity plot go beside them.")],
+    data: Annotated[Path, typer.Option(help="CSV or Parquet with a column formula and what to learn.")],
+    out: Annotated[Path, typer.Option(help="Weights to write, .safetensors; card, picture and tables go beside them.")],
+    properties: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property",
+            help="Column to learn, eV/atom if it is formation_energy_ev_atom (the default); several for a network of "
+            "several outputs. A column of text or of true and false holds classes.",
+        ),
+    ] = None,
     recipe: Annotated[
         Literal["default", "published"],
         typer.Option(help="default: the recipe of the shipped weights; published: that of the thesis."),
@@ -28,18 +41,104 @@ def train(
         str | None,
         typer.Option("--from", help="Model whose weights to start from (transfer learning): a name or .safetensors."),
     ] = None,
+    members: Annotated[int, typer.Option(help="Networks to train, for a deep ensemble that knows how sure it is.")] = 1,
+    folds: Annotated[int | None, typer.Option(help="Cross-validate with so many folds, a model each.")] = None,
+    hold_out_system: Annotated[
+        str | None, typer.Option(help="Test on all compounds of a chemical system, such as Na-Fe-Mn-O.")
+    ] = None,
+    hold_out_elements: Annotated[
+        str | None, typer.Option(help="Test on all compounds that hold all of these elements, such as Ti-O.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Most epochs, instead of the recipe's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Compositions a step, instead of the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first weights, the split and the order of compositions.")] = 0,
 ) -> None:
-    """Train a network on a table of formation energies.
+    """Train a network on a table of formation energies, or of anything else.
 
-    Interrupt it at any time; the same command goes on after the last whole epoch.
+    Interrupt it at any time; the same command goes on after the last whole epoch. `torchrun -m matscreen.engine.cli
+    train …` trains on several GPUs.
     """
     if network not in ARCHITECTURES:
         raise InputError(f"no network {network!r}: give one of {', '.join(ARCHITECTURES)}")
+    if sum(given is not None for given in (folds, hold_out_system, hold_out_elements)) > 1:
+        raise InputError("give one of --folds, --hold-out-system and --hold-out-elements")
+    if not 1 <= members <= 100:
+        raise InputError(f"--members takes a number from 1 to 100, not {members}")
+    plan = _recipe(network, recipe, epochs, batch, learning_rate, weight_decay, seed)
+    learned = tuple(properties or (ENERGY,))
+    if len(set(learned)) < len(learned):
+        raise InputError("--property names a column twice")
+    first_weights = o.open_model(start) if start else None
+    started = time.perf_counter()
+    with rich.progress.Progress(
+        rich.progress.TextColumn("{task.fields[which]}epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+        rich.progress.BarColumn(bar_width=None),
+        rich.progress.TextColumn("{task.fields[rate]} compositions/s · error {task.fields[error]}"),
+        rich.progress.TimeRemainingColumn(),
+        console=PROGRESS,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=None, which="", epoch=0, epochs=plan.epochs, rate="–", error="–")
+        first: dict[tuple[int, int], tuple[int, float]] = {}
+
+        def report(fold: int, member: int, state: Progress) -> None:
+            seen, since = first.setdefault((fold, member), (state.seen, time.perf_counter()))
+            rate = (state.seen - seen) / max(time.perf_counter() - since, 1e-9)
+            parts = [f"fold {fold + 1}/{folds}"] if folds else []
+            parts += [f"member {member + 1}/{members}"] if members > 1 else []
+            bar.update(
+                task,
+                total=state.total,
+                completed=state.seen,
+                which="".join(part + " " for part in parts),
+                epoch=state.epoch,
+                rate=f"{rate:,.0f}",
+                error=f"{state.train_error:.4f} (validation {state.validation_error:.4f})",
+            )
+
+        if folds:
+            summary = crossvalidate(network, data, out, plan, folds, report, first_weights, learned, members)
+            spread = summary["standard_deviation"]
+            figures = {name: f"{value} ± {spread[name]}" for name, value in summary["mean"].items()}
+        else:
+            model = fit(
+                network,
+                data,
+                out,
+                plan,
+                lambda member, state: report(0, member, state),
+                first_weights,
+                learned,
+                Split(
+                    seed,
+                    system=parse_elements(hold_out_system) if hold_out_system else (),
+                    elements=parse_elements(hold_out_elements) if hold_out_elements else (),
+                ),
+                members,
+            )
+            figures = model.card["metrics"]
+            told = model.card["data"]["cleaning"]
+            if dropped := {name: number for name, number in told.items() if name not in ("rows", "kept") and number}:
+                listed = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in dropped.items())
+                say(f"left out of {told['rows']:,} rows: {listed}")
+    for name, value in figures.items():
+        print(f"{name} {value}")
+    beside = ".folds.json and .held_out.parquet" if folds else ".json, .png, .history.parquet and .held_out.parquet"
+    say(f"{out} with {beside}, in {time.perf_counter() - started:.0f} s")
+
+
+def _recipe(
+    network: str,
+    kind: str,
+    epochs: int | None,
+    batch: int | None,
+    learning_rate: float | None,
+    weight_decay: float | None,
+    seed: int,
+) -> Recipe:
+    """The recipe that the options describe; InputError in their terms."""
     given = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate, "weight_decay": weight_decay}
     changed: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     for key, value in changed.items():
@@ -47,30 +146,8 @@ def train(
             raise InputError(f"--{key.replace('_', '-')} must be positive, not {value}")
     if not 0 <= seed < 2**32:
         raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
-    chosen = PUBLISHED[network.partition("-")[0]] if recipe == "published" else Recipe()
-    plan = replace(chosen, **changed, seed=seed)
-    first_weights = o.open_model(start) if start else None
-    started = time.perf_counter()
-    with rich.progress.Progress(
-        rich.progress.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-        rich.progress.BarColumn(bar_width=None),
-        rich.progress.TextColumn("{task.fields[rate]} compositions/s · MAE {task.fields[error]}"),
-        rich.progress.TimeRemainingColumn(),
-        console=PROGRESS,
-        transient=True,
-    ) as bar:
-        task = bar.add_task("", total=None, epoch=0, epochs=plan.epochs, rate="–", error="–")
-        first: list[int] = []
-
-        def report(state: Progress) -> None:
-            first[:] = first or [state.seen]
-            rate = (state.seen - first[0]) / (time.perf_counter() - started)
-            error = f"{state.train_mae:.4f} (validation {state.validation_mae:.4f}) eV/atom"
-            bar.update(
-                task, total=state.total, completed=state.seen, epoch=state.epoch, rate=f"{rate:,.0f}", error=error
-            )
-
-        model = fit(network, data, out, plan, report, first_weights)
-    for name, value in model.card["metrics"].items():
-        print(f"{name} {value}")
-    say(f"{out} with card {out.with_suffix('.json').name} and picture {out.with_suffix('.png').name}")
+    family = network.partition("-")[0]
+    if kind == "published" and family not in PUBLISHED:
+        raise InputError(f"{network} is our own: no recipe of it was published")
+    chosen = PUBLISHED[family] if kind == "published" else DEFAULTS.get(family, Recipe())
+    return replace(chosen, **changed, seed=seed)

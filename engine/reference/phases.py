@@ -15,10 +15,10 @@ from matscreen.engine.element_sets import parse_elements
 from matscreen.engine.reference.sources import SOURCES, fetch
 from matscreen.kernels import hull
 from matscreen.kernels.backend import Backend
-from matscreen.models.dataset import PLAUSIBLE, read_table
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
 from matscreen.models.formula import composition_arrays, format_formula, reduced
+from matscreen.models.tables import PLAUSIBLE, read_table
 
 NOISE = 1e-6
 """eV/atom; an element this little below its own reference is taken for rounding."""

@@ -24,7 +24,8 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: 
 
     Returns
     -------
-    (N,) float32 (float64 from the reference). On the CPU a composition's result does not depend on the others given.
+    (N, outputs) float32 (float64 from the reference). On the CPU a composition's result does not
+    depend on the others given.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def forward_dense(inputs: np.ndarray, layers: Layers, backend: Backend = "auto")
 
     Returns
     -------
-    (N,) float32 (float64 from the reference). On the CPU a row's result does not depend on the others given.
+    (N, outputs) float32 (float64 from the reference). On the CPU a row's result does not depend on the others given.
     """
     if inputs.ndim != 2 or inputs.shape[1] != layers.weights[0].shape[0]:
         raise ValueError(f"inputs must be (N, {layers.weights[0].shape[0]}), not {inputs.shape}")

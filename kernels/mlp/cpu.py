@@ -21,7 +21,7 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers) -> np.nda
     activations = _activations(layers)
     inputs, first = activations[0].numpy(), activations[1].numpy()
     from_inputs = any(shortcut and shortcut.source == 0 for shortcut in layers.shortcuts)
-    result = np.empty(len(places), np.float32)
+    result = np.empty((len(places), len(layers.biases[-1])), np.float32)
     for start in range(0, len(places), BATCH):
         part = slice(start, start + BATCH)
         if from_inputs:
@@ -29,19 +29,19 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers) -> np.nda
         _gather(places[part], fractions[part], layers.weights[0], layers.biases[0], first)
         _shortcut(1, layers, activations)
         _rest(2, layers, activations)
-        result[part] = activations[-1].numpy()[: len(result) - start, 0]
+        result[part] = activations[-1].numpy()[: len(result) - start]
     return result
 
 
 def forward_dense(inputs: np.ndarray, layers: Layers) -> np.ndarray:
     """See the package. Uses as many threads as PyTorch is set to."""
     activations = _activations(layers)
-    result = np.empty(len(inputs), np.float32)
+    result = np.empty((len(inputs), len(layers.biases[-1])), np.float32)
     for start in range(0, len(inputs), BATCH):
         rows = inputs[start : start + BATCH]
         activations[0].numpy()[: len(rows)] = rows
         _rest(1, layers, activations)
-        result[start : start + BATCH] = activations[-1].numpy()[: len(rows), 0]
+        result[start : start + BATCH] = activations[-1].numpy()[: len(rows)]
     return result
 
 

@@ -44,7 +44,7 @@ def pack(
 
     `shortcuts` (none by default) has for each layer None or (source, projection (out, in) or None).
 
-    ValueError if the widths do not chain, the last layer has more than one output, or a weight is not finite.
+    ValueError if the widths do not chain or a weight is not finite.
     """
     pairs = [(np.asarray(w, np.float32), np.asarray(b, np.float32)) for w, b in layers]
     for number, (weight, bias) in enumerate(pairs, start=1):
@@ -54,8 +54,8 @@ def pack(
             raise ValueError(f"layer {number} takes {weight.shape[1]} inputs, layer {number - 1} gives another number")
         if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
             raise ValueError(f"layer {number} has a weight that is not finite")
-    if len(pairs) < 2 or pairs[-1][0].shape[0] != 1:
-        raise ValueError("a network has at least two layers, and the last has one output")
+    if len(pairs) < 2:
+        raise ValueError("a network has at least two layers")
     if len(shortcuts) not in (0, len(pairs)):
         raise ValueError(f"{len(shortcuts)} shortcuts do not fit {len(pairs)} layers")
     widths = [pairs[0][0].shape[1], *(len(bias) for _, bias in pairs)]

@@ -6,14 +6,14 @@ from matscreen.kernels.mlp.layers import Layers
 
 
 def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers) -> np.ndarray:
-    """See the package; (N,) float64."""
+    """See the package; (N, outputs) float64."""
     inputs = np.zeros((len(places), layers.weights[0].shape[0]))
     np.add.at(inputs, (np.arange(len(places))[:, None], places), fractions)
     return forward_dense(inputs, layers)
 
 
 def forward_dense(inputs: np.ndarray, layers: Layers) -> np.ndarray:
-    """See the package; (N,) float64."""
+    """See the package; (N, outputs) float64."""
     activations = [inputs.astype(np.float64)]
     for weight, bias, shortcut in zip(*layers, strict=True):
         activation = activations[-1] @ weight.astype(np.float64) + bias
@@ -23,4 +23,4 @@ def forward_dense(inputs: np.ndarray, layers: Layers) -> np.ndarray:
             source = activations[shortcut.source]
             activation += source if shortcut.projection is None else source @ shortcut.projection.astype(np.float64)
         activations.append(activation)
-    return activations[-1][:, 0]
+    return activations[-1]

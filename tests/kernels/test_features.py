@@ -14,9 +14,9 @@ from matscreen.kernels.features import COLUMNS, WARD_FEATURE_NAMES, composition_
 from matscreen.kernels.features.cpu import _WORDS
 from matscreen.kernels.features.reference import MOST_ATOMS, formula_unit
 from matscreen.kernels.features.tables import TABLES
-from matscreen.models.dataset import read_table
 from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.formula import composition_arrays
+from matscreen.models.tables import read_table
 
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-9}  # sums of a few products of at most some thousands, in another order
 

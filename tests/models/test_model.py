@@ -10,18 +10,28 @@ import torch
 
 from conftest import published
 from matscreen import models
+from matscreen.kernels.features import ward_features
 from matscreen.models import Model, ModelError, dataset
 from matscreen.models.architecture import ARCHITECTURES, DenseNetwork, folded
 from matscreen.models.elements import ELEMNET_ELEMENTS
-from matscreen.models.encoding import FRACTIONS, fit_encoding
+from matscreen.models.encoding import LARGEST, Encoding, fit_encoding
 from matscreen.models.formula import parse_formula
+from matscreen.models.member import trained
 from matscreen.models.model import save
+from matscreen.models.split import Split, parts
+from matscreen.models.target import FORMATION_ENERGY
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     network = DenseNetwork(ARCHITECTURES["elemnet"], 86, seed=1)
-    save(tmp_path / "mine.safetensors", *folded(network), FRACTIONS, ELEMNET_ELEMENTS, {"metrics": {}})
+    save(
+        tmp_path / "mine.safetensors",
+        [trained(network, Encoding())],
+        ELEMNET_ELEMENTS,
+        FORMATION_ENERGY,
+        {"metrics": {}},
+    )
     return tmp_path / "mine.safetensors"
 
 
@@ -29,7 +39,7 @@ WIDTHS = (1024,) * 4 + (512,) * 3 + (256,) * 3 + (128,) * 3 + (64, 64, 32, 1)
 
 
 def test_elemnet_is_table_3_1() -> None:
-    assert ARCHITECTURES["elemnet"].widths == WIDTHS
+    assert ARCHITECTURES["elemnet"].widths == WIDTHS[:-1]
     network = DenseNetwork(ARCHITECTURES["elemnet"], 86, (0.2, 0.1, 0.3, 0.2))
     assert 4.6e6 < sum(p.numel() for p in network.parameters()) < 4.7e6
     assert [stack.dropout.p for stack in network.stacks] == [0.2, 0.1, 0.3, 0.2, 0, 0]
@@ -39,7 +49,7 @@ def test_elemnet_is_table_3_1() -> None:
 @pytest.mark.parametrize("depth", [17, 24, 48])
 def test_families_are_table_4_1(family: str, depth: int) -> None:
     plan = ARCHITECTURES[f"{family}-{depth}"]
-    assert len(plan.widths) == depth
+    assert len(plan.widths) + 1 == depth
     _, shortcuts = folded(DenseNetwork(plan, 145))
     round_what = {"plain": 0, "srnet": len(plan.stacks), "irnet": depth - 1}[family]
     assert sum(shortcut is not None for shortcut in shortcuts) == round_what
@@ -51,12 +61,14 @@ def test_families_are_table_4_1(family: str, depth: int) -> None:
 def test_attributes_in_and_out_of_a_file(tmp_path: Path, rng: np.random.Generator) -> None:
     fractions = rng.dirichlet(np.full(86, 0.02), 300)
     encoding = fit_encoding("attributes", fractions)
-    inputs = encoding.dense(fractions)
-    np.testing.assert_allclose(inputs.mean(axis=0), 0, atol=1e-4)
-    assert set(np.round(inputs.std(axis=0), 2).tolist()) <= {0.0, 1.0}
+    inputs = encoding.before_training(fractions)
+    standard = (ward_features(fractions) - encoding.mean) / encoding.scale
+    np.testing.assert_allclose(standard.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(inputs, standard.clip(-LARGEST, LARGEST), atol=1e-6)
+    assert set(np.round(standard.std(axis=0), 6).tolist()) <= {0.0, 1.0}
     network = DenseNetwork(ARCHITECTURES["irnet-17"], 145).eval()
     path = tmp_path / "deep.safetensors"
-    save(path, *folded(network), encoding, ELEMNET_ELEMENTS, {"metrics": {}})
+    save(path, [trained(network, encoding)], ELEMNET_ELEMENTS, FORMATION_ENERGY, {"metrics": {}})
     model = models.load(path)
     formulas = ["LiFePO4", "Fe2O3", "NaCl"]
     dense = np.zeros((3, 86))
@@ -65,7 +77,7 @@ def test_attributes_in_and_out_of_a_file(tmp_path: Path, rng: np.random.Generato
             dense[row, ELEMNET_ELEMENTS.index(z)] = n
     dense /= dense.sum(axis=1, keepdims=True)
     with torch.no_grad():
-        expected = network(torch.from_numpy(encoding.dense(dense)))[:, 0].numpy()
+        expected = network(torch.from_numpy(encoding.before_training(dense)))[:, 0].numpy()
     largest = np.abs(expected).max()  # some 10⁴: nothing is trained
     np.testing.assert_allclose(model.predict(formulas) / largest, expected / largest, atol=1e-3)
     with pytest.raises(ModelError, match="does not know He"):
@@ -116,7 +128,7 @@ def test_elements_the_model_does_not_know(model: Model) -> None:
 
 def test_shipped_card_tells_all(model: Model) -> None:
     card = model.card
-    for key in ("description", "data", "training", "metrics", "weights_dtype", "history", "widths", "output"):
+    for key in ("description", "data", "training", "metrics", "weights_dtype", "widths"):
         assert card[key]
     assert card["widths"] == list(WIDTHS)
     assert len(card["data"]["sha256"]) == 64
@@ -129,9 +141,9 @@ def test_shipped_card_tells_all(model: Model) -> None:
 def test_shipped_weights_have_the_test_error_of_their_card(model: Model) -> None:
     data, cleaning = dataset.load_clean(published("oqmd_formation_energy.parquet"))
     assert cleaning == model.card["data"]["cleaning"]
-    parts = dataset.split(data, model.card["training"]["seed"])
-    held_out = [data.formulas[i] for i in parts["test"]]
-    error = np.abs(model.predict(held_out) - data.energies[parts["test"]])
+    test = parts(data, Split(model.card["training"]["seed"]))["test"]
+    held_out = [data.formulas[i] for i in test]
+    error = np.abs(model.predict(held_out) - data.energies[test])
     metrics = model.card["metrics"]
     assert error.mean() == pytest.approx(metrics["test_mae_ev_atom"], abs=2e-5)
     assert np.quantile(error, 0.9) == pytest.approx(metrics["test_90th_percentile_ev_atom"], abs=1e-4)

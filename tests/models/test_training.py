@@ -4,16 +4,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from conftest import write_energies
 from matscreen.models import dataset, training
 from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
-from matscreen.models.dataset import DataError
-from matscreen.models.encoding import FRACTIONS, fit_encoding, inputs
+from matscreen.models.encoding import Encoding, fit_encoding
 from matscreen.models.fit import fit
-from matscreen.models.training import PUBLISHED, Progress, Recipe
+from matscreen.models.recipe import PUBLISHED, Recipe
+from matscreen.models.split import Split, parts
+from matscreen.models.tables import DataError
+from matscreen.models.training import Progress
 
 
 def test_cleaning_rules(tmp_path: Path) -> None:
@@ -31,12 +34,12 @@ def test_cleaning_rules(tmp_path: Path) -> None:
 
 def test_a_compound_keeps_its_part_when_the_table_grows(compounds: Path) -> None:
     data, _ = dataset.load_clean(compounds)
-    parts = dataset.split(data, seed=5)
-    assert sorted(np.concatenate(list(parts.values())).tolist()) == list(range(len(data)))
-    half = dataset.Dataset(data.formulas[::2], data.fractions[::2], data.energies[::2])
-    test = {data.formulas[i] for i in parts["test"]}
-    assert {half.formulas[i] for i in dataset.split(half, seed=5)["test"]} == test & set(half.formulas)
-    assert {data.formulas[i] for i in dataset.split(data, seed=6)["test"]} != test
+    chosen = parts(data, Split(5))
+    assert sorted(np.concatenate(list(chosen.values())).tolist()) == list(range(len(data)))
+    half = data.take(np.arange(0, len(data), 2))
+    test = {data.formulas[i] for i in chosen["test"]}
+    assert {half.formulas[i] for i in parts(half, Split(5))["test"]} == test & set(half.formulas)
+    assert {data.formulas[i] for i in parts(data, Split(6))["test"]} != test
 
 
 @pytest.mark.parametrize(
@@ -61,10 +64,10 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("name", ["elemnet", "irnet-17"])
+@pytest.mark.parametrize("name", ["elemnet", "irnet-17", "pairnet"])
 def test_a_killed_training_ends_with_the_same_weights(compounds: Path, tmp_path: Path, name: str) -> None:
     data, _ = dataset.load_clean(compounds)
-    parts = dataset.split(data, seed=0)
+    chosen = parts(data, Split())
     plan = ARCHITECTURES[name]
     encoding = fit_encoding(plan.inputs, data.fractions)
     recipe = Recipe(epochs=4, batch=64, dropout=(0.1, 0.1, 0.1, 0.1), anchors=1)
@@ -74,8 +77,8 @@ def test_a_killed_training_ends_with_the_same_weights(compounds: Path, tmp_path:
             if progress.epoch == die_at:
                 raise Killed
 
-        network = DenseNetwork(plan, inputs(encoding, 86), recipe.dropout, recipe.seed)
-        training.train(network, data, encoding, parts, recipe, checkpoint, report)
+        network = DenseNetwork(plan, encoding.before_training(data.fractions[:1]).shape[1], recipe.dropout, recipe.seed)
+        training.train(network, data, encoding, chosen, recipe, checkpoint, report)
         return network.state_dict()
 
     whole = run(tmp_path / "whole.checkpoint")
@@ -89,8 +92,8 @@ def test_a_killed_training_ends_with_the_same_weights(compounds: Path, tmp_path:
         training.train(
             DenseNetwork(ARCHITECTURES["elemnet"], 86),
             data,
-            FRACTIONS,
-            parts,
+            Encoding(),
+            chosen,
             Recipe(epochs=9),
             tmp_path / "whole.checkpoint",
         )
@@ -98,24 +101,24 @@ def test_a_killed_training_ends_with_the_same_weights(compounds: Path, tmp_path:
 
 def test_fit_learns_and_writes_a_model(compounds: Path, tmp_path: Path) -> None:
     recipe = Recipe(epochs=30, batch=32, learning_rate=1e-3, anchors=1)
-    model = fit("elemnet", compounds, tmp_path / "m.safetensors", recipe, lambda _: None)
+    model = fit("elemnet", compounds, tmp_path / "m.safetensors", recipe)
     metrics = model.card["metrics"]
     data, _ = dataset.load_clean(compounds)
     spread = float(np.abs(data.energies - np.median(data.energies)).mean())
     assert metrics["test_mae_ev_atom"] < 0.5 * spread
-    assert metrics["train_mae_ev_atom"] < 0.3 * spread
+    assert metrics["train_error"] < 0.3 * spread
     assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
     assert not (tmp_path / "m.checkpoint").exists()
 
 
 def test_a_deep_network_of_attributes_learns(compounds: Path, tmp_path: Path) -> None:
     recipe = Recipe(epochs=50, batch=32, learning_rate=2e-3, weight_decay=0.0, anchors=0)
-    model = fit("irnet-17", compounds, tmp_path / "m.safetensors", recipe, lambda _: None)
+    model = fit("irnet-17", compounds, tmp_path / "m.safetensors", recipe)
     data, _ = dataset.load_clean(compounds)
     spread = float(np.abs(data.energies - np.median(data.energies)).mean())
     assert model.card["metrics"]["test_mae_ev_atom"] < 0.5 * spread
-    part = dataset.split(data, 0)["test"]
-    error = np.abs(model.predict([data.formulas[i] for i in part]) - data.energies[part]).mean()
+    rows = parts(data, Split())["test"]
+    error = np.abs(model.predict([data.formulas[i] for i in rows]) - data.energies[rows]).mean()
     assert error == pytest.approx(model.card["metrics"]["test_mae_ev_atom"], abs=2e-5)
 
 
@@ -123,12 +126,13 @@ def test_dropout_in_prediction(compounds: Path, tmp_path: Path) -> None:
     """Validation then drops too, and the card tells the errors with and without."""
     dropping = Recipe(epochs=12, batch=32, anchors=1, dropout=(0.3, 0.3, 0.3, 0.3), predict_with_dropout=True)
     cards = {
-        recipe: fit("elemnet", compounds, tmp_path / f"{n}.safetensors", recipe, lambda _: None).card
+        recipe: fit("elemnet", compounds, tmp_path / f"{n}.safetensors", recipe).card
         for n, recipe in enumerate((dropping, replace(dropping, predict_with_dropout=False)))
     }
     with_it, without = cards.values()
-    assert with_it["history"][0]["train_mae"] == without["history"][0]["train_mae"]  # training is the same
-    assert with_it["history"][0]["validation_mae"] != without["history"][0]["validation_mae"]
+    first, second = (pq.read_table(tmp_path / f"{n}.history.parquet").to_pylist()[0] for n in range(2))
+    assert first["train_error"] == second["train_error"]  # training is the same
+    assert first["validation_error"] != second["validation_error"]
     once, mean = (with_it["metrics"][f"test_mae_{name}with_dropout_ev_atom"] for name in ("", "mean_of_ten_"))
     assert mean < once  # the mean of ten draws errs less than one draw, whatever the truth (Jensen)
     assert not any("dropout" in name for name in without["metrics"])
@@ -138,40 +142,40 @@ def test_early_stopping(compounds: Path, tmp_path: Path) -> None:
     data, _ = dataset.load_clean(compounds)
     recipe = Recipe(epochs=50, batch=64, learning_rate=1e-30, patience=2, one_cycle=False, weight_decay=0)
     network = DenseNetwork(ARCHITECTURES["elemnet"], 86)
-    history = training.train(network, data, FRACTIONS, dataset.split(data, 0), recipe, tmp_path / "c")
-    assert len({epoch["validation_mae"] for epoch in history}) == 1  # such small steps change nothing
+    history = training.train(network, data, Encoding(), parts(data, Split()), recipe, tmp_path / "c")
+    assert len({epoch["validation_error"] for epoch in history}) == 1  # such small steps change nothing
     assert len(history) == 1 + 2
 
 
 def test_training_at_a_constant_rate_can_be_taken_further(compounds: Path, tmp_path: Path) -> None:
     data, _ = dataset.load_clean(compounds)
-    parts = dataset.split(data, 0)
+    chosen = parts(data, Split())
     recipe = Recipe(epochs=2, batch=64, one_cycle=False, anchors=0)
     runs = {}
     for name, epochs in (("a", (2, 4)), ("b", (4,))):
         for most in epochs:
             network = DenseNetwork(ARCHITECTURES["elemnet"], 86)
             runs[name] = training.train(
-                network, data, FRACTIONS, parts, replace(recipe, epochs=most), tmp_path / f"{name}.checkpoint"
+                network, data, Encoding(), chosen, replace(recipe, epochs=most), tmp_path / f"{name}.checkpoint"
             )
-    assert [h["validation_mae"] for h in runs["a"]] == [h["validation_mae"] for h in runs["b"]]
+    assert [h["validation_error"] for h in runs["a"]] == [h["validation_error"] for h in runs["b"]]
 
 
 def test_trainings_that_cannot_be(compounds: Path, tmp_path: Path) -> None:
     data, _ = dataset.load_clean(compounds)
-    parts = dataset.split(data, 0)
+    chosen = parts(data, Split())
     network = DenseNetwork(ARCHITECTURES["elemnet"], 86)
     checkpoint = tmp_path / "c"
     wild = Recipe(epochs=2, batch=64, learning_rate=1e30, one_cycle=False, anchors=0)
     with pytest.raises(ValueError, match="diverged"):
-        training.train(network, data, FRACTIONS, parts, wild, checkpoint)
+        training.train(network, data, Encoding(), chosen, wild, checkpoint)
     assert not checkpoint.exists()
     checkpoint.write_bytes(b"junk")
     with pytest.raises(ValueError, match="is no checkpoint"):
-        training.train(network, data, FRACTIONS, parts, wild, checkpoint)
-    flat = dataset.Dataset(data.formulas, data.fractions, np.zeros_like(data.energies))
-    with pytest.raises(ValueError, match="all energies to learn from are equal"):
-        training.train(network, flat, FRACTIONS, parts, wild, tmp_path / "d")
+        training.train(network, data, Encoding(), chosen, wild, checkpoint)
+    flat = replace(data, values=np.zeros_like(data.values))
+    with pytest.raises(ValueError, match="all values of .* to learn from are equal"):
+        training.train(network, flat, Encoding(), chosen, wild, tmp_path / "d")
     with pytest.raises(DataError, match="holds no compound"):
         dataset.load_clean(write_energies(tmp_path / "pure.parquet", ["Fe", "O2"], [0.0, 0.0]))
 

@@ -1,0 +1,5 @@
+"""`python -m matscreen.engine.cli`, which `torchrun` wants."""
+
+from matscreen.engine.cli import main
+
+main()

@@ -1,0 +1,91 @@
+"""One trained network: what it is given, its dense layers, and both as named tensors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from matscreen.kernels import embedding, mlp
+from matscreen.kernels.backend import Backend
+from matscreen.models.architecture import DenseNetwork, Jump, folded
+from matscreen.models.encoding import Encoding, Kind
+
+ROWS = 8192
+"""Compositions at once: their embedding takes 50 MB."""
+
+
+class Member(NamedTuple):
+    """A network of a model; deep ensembles have several.
+
+    Attributes
+    ----------
+    encoding : what the first dense layer is given
+    layers : in float32
+    """
+
+    encoding: Encoding
+    layers: mlp.Layers
+
+    def outputs(self, elements: np.ndarray, amounts: np.ndarray, places: np.ndarray, backend: Backend) -> np.ndarray:
+        """(N, outputs) of compositions: elements, amounts and the inputs' numbers of the elements, all (N, K)."""
+        fractions = (amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)).astype(np.float32)
+        if self.encoding.kind == "fractions":
+            return mlp.forward(places, fractions, self.layers, backend)
+
+        def outputs_of(rows: slice) -> np.ndarray:
+            inputs = self.encoding.dense(elements[rows], amounts[rows], places[rows], fractions[rows], backend)
+            return mlp.forward_dense(inputs, self.layers, backend)
+
+        return np.concatenate(
+            [outputs_of(slice(start, start + ROWS)) for start in range(0, max(len(elements), 1), ROWS)]
+        )
+
+
+def trained(network: DenseNetwork, encoding: Encoding, dtype: type = np.float32) -> Member:
+    """The network as the kernels want it, batch norm folded, its weights rounded to `dtype`."""
+    pairs, jumps = folded(network)
+
+    def rounded(array: np.ndarray) -> np.ndarray:
+        return array.astype(dtype)
+
+    layers = mlp.pack(
+        [(rounded(weight), rounded(bias)) for weight, bias in pairs],
+        [jump and (jump[0], None if jump[1] is None else rounded(jump[1])) for jump in jumps],
+    )
+    if network.embedding is None:
+        return Member(encoding, layers)
+    tables = embedding.checked(embedding.Tables(*map(rounded, network.embedding.tables())))
+    return Member(replace(encoding, tables=tables), layers)
+
+
+def to_tensors(member: Member, dtype: type) -> tuple[dict[str, np.ndarray], list[int | None]]:
+    """Named tensors, weights (out, in) as is usual, and the source of each layer's shortcut."""
+    tensors: dict[str, np.ndarray] = {}
+    for number, (weight, bias, shortcut) in enumerate(zip(*member.layers, strict=True)):
+        tensors[f"{number}.weight"] = np.ascontiguousarray(weight.T.astype(dtype))
+        tensors[f"{number}.bias"] = bias.astype(dtype)
+        if shortcut and shortcut.projection is not None:
+            tensors[f"{number}.projection"] = np.ascontiguousarray(shortcut.projection.T.astype(dtype))
+    if member.encoding.kind != "fractions":
+        tensors |= {"input.mean": member.encoding.mean, "input.scale": member.encoding.scale}
+    if member.encoding.tables:
+        tensors |= {f"input.{name}": table.astype(dtype) for name, table in member.encoding.tables._asdict().items()}
+    return tensors, [shortcut and shortcut.source for shortcut in member.layers.shortcuts]
+
+
+def from_tensors(tensors: Mapping[str, np.ndarray], sources: Sequence[int | None] | None, kind: Kind) -> Member:
+    """The inverse of `to_tensors`; KeyError, TypeError or ValueError if the tensors do not make a network."""
+    numbers = range(sum(name.endswith(".weight") for name in tensors))
+    sources = sources or [None] * len(numbers)
+    jumps: list[Jump] = [None if (at := sources[i]) is None else (at, tensors.get(f"{i}.projection")) for i in numbers]
+    layers = mlp.pack([(tensors[f"{i}.weight"], tensors[f"{i}.bias"]) for i in numbers], jumps)
+    if kind == "fractions":
+        return Member(Encoding(), layers)
+    if kind not in ("attributes", "embedding"):
+        raise ValueError(f"unknown inputs {kind!r}")
+    tables = None
+    if kind == "embedding":
+        named = embedding.Tables(*(tensors[f"input.{name}"] for name in embedding.Tables._fields))
+        tables = embedding.checked(named)
+    return Member(Encoding(kind, tensors["input.mean"], tensors["input.scale"], tables), layers)
