@@ -49,11 +49,11 @@ def copy_rate() -> float:
     return 2 * source.nbytes / median_seconds(lambda: np.copyto(target, source))
 
 
-def publish(name: str, figures: dict[str, Any]) -> None:
-    """Print the figures and write them, with machine, versions and commit, to `bench/results/NAME.json`."""
+def record(name: str, figures: Any) -> dict[str, Any]:
+    """The figures with machine, versions and commit."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     packages = ("numpy", "numba", "torch", "pymatgen-core", "matminer", "scipy")
-    record = {
+    return {
         "benchmark": name,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
@@ -61,8 +61,12 @@ def publish(name: str, figures: dict[str, Any]) -> None:
         "versions": {p: importlib.metadata.version(p) for p in packages},
         "figures": figures,
     }
+
+
+def publish(name: str, figures: dict[str, Any]) -> None:
+    """Print the figures and write them, with machine, versions and commit, to `bench/results/NAME.json`."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(record(name, figures), indent=2) + "\n")
     print(f"\n{name}")
     for key, value in figures.items():
         print(f"  {key:<52} {value:,.4g}" if isinstance(value, float | int) else f"  {key:<52} {value}")

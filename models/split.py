@@ -43,14 +43,14 @@ def parts(data: Dataset, how: Split) -> dict[str, np.ndarray]:
     A hash of its formula and the seed decides on a composition, so that a compound held out stays held out when the
     table grows or its rows move.
     """
-    draw = _draws(data.formulas, f"{how.seed}")
+    draw = draws(data.formulas, f"{how.seed}")
     if how.system or how.elements:
         present = data.fractions > 0
         named = np.isin(ELEMNET_ELEMENTS, how.system or how.elements)
         test = ~present[:, ~named].any(axis=1) if how.system else present[:, named].all(axis=1)
     elif how.folds:
         test = (draw * how.folds).astype(np.int64) == how.fold
-        draw = _draws(data.formulas, f"{how.seed}:validation")
+        draw = draws(data.formulas, f"{how.seed}:validation")
     else:
         test, draw = draw < TEST, draw - TEST
     validation = ~test & (draw < VALIDATION)
@@ -61,7 +61,7 @@ def parts(data: Dataset, how: Split) -> dict[str, np.ndarray]:
     }
 
 
-def _draws(formulas: list[str], salt: str) -> np.ndarray:
-    """(N,) float64 in [0, 1)."""
+def draws(formulas: list[str], salt: str) -> np.ndarray:
+    """(N,) float64 in [0, 1), by a hash of each formula and the salt."""
     digests = (hashlib.blake2b(f"{salt}:{formula}".encode(), digest_size=8).digest() for formula in formulas)
     return np.array([int.from_bytes(digest) for digest in digests], np.float64) / 2.0**64

@@ -1,0 +1,83 @@
+"""What the comparisons share: where things lie, tables cut short for --quick, and how a result is published."""
+
+import argparse
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+
+from bench.harness import DATA, RESULTS, ROOT, record
+from matscreen.models.split import draws
+
+WORK = Path(os.environ.get("MATSCREEN_RUNS", ROOT / "runs")) / "accuracy"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One comparison, whole or quick.
+
+    Attributes
+    ----------
+    name : of the comparison
+    quick : on a twentieth of the data, for few epochs
+    work : folder for models
+    results : folder for figures
+    """
+
+    name: str
+    quick: bool
+    work: Path
+    results: Path
+
+    def data(self, name: str) -> Path:
+        """A published table; if quick, a twentieth of its rows, drawn by formula."""
+        whole = DATA / name
+        if not whole.is_file():
+            raise SystemExit(f"{whole} is not there: set MATSCREEN_DATA to the folder of the published tables")
+        if not self.quick:
+            return whole
+        part = self.work / whole.name
+        table = pq.read_table(whole)
+        pq.write_table(table.filter(draws(table["formula"].to_pylist(), "quick") < 0.05), part)
+        return part
+
+    def epochs(self, whole: int) -> int:
+        """So many, or a tenth if quick."""
+        return max(2, whole // 10) if self.quick else whole
+
+    def publish(self, figures: Any, name: str = "") -> None:
+        """Write figures with machine, versions and commit."""
+        path = self.results / f"{name or self.name}.json"
+        path.write_text(json.dumps(record(name or self.name, figures), indent=1) + "\n")
+        print(f"wrote {path}")
+
+
+def job(name: str, *options: str) -> tuple[Job, argparse.Namespace]:
+    """The comparison that the command line asks for; `options` are further ones that take a value."""
+    parser = argparse.ArgumentParser(prog=f"python -m bench.accuracy.{name}")
+    parser.add_argument("--quick", action="store_true", help="a twentieth of the data and a tenth of the epochs")
+    for option in options:
+        parser.add_argument(f"--{option}")
+    given = parser.parse_args()
+    work = (WORK / "quick" if given.quick else WORK) / name
+    results = work if given.quick else RESULTS / "accuracy"
+    for folder in (work, results):
+        folder.mkdir(parents=True, exist_ok=True)
+    return Job(name, given.quick, work, results), given
+
+
+def show(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table."""
+    table = Table(title=title, title_justify="left", box=None)
+    for number, name in enumerate(rows[0]):
+        table.add_column(name, justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(
+            *(f"{v:.4f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v) for v in row.values())
+        )
+    Console(width=140, highlight=False).print(table)
