@@ -9,6 +9,7 @@ import numpy as np
 from matscreen.kernels import embedding, mlp
 from matscreen.kernels.backend import Backend
 from matscreen.models.architecture import DenseNetwork, Jump, folded
+from matscreen.models.dataset import sparse_rows
 from matscreen.models.encoding import Encoding, Kind
 
 ROWS = 8192
@@ -40,6 +41,15 @@ class Member(NamedTuple):
         return np.concatenate(
             [outputs_of(slice(start, start + ROWS)) for start in range(0, max(len(elements), 1), ROWS)]
         )
+
+
+def layer_outputs(member: Member, fractions: np.ndarray) -> list[np.ndarray]:
+    """Activations (N, width) float64 of every dense layer, its inputs first, for (N, 86) fractions."""
+    if member.encoding.kind == "fractions":
+        return mlp.activations(fractions, member.layers)
+    elements, amounts = sparse_rows(fractions)
+    places = np.argsort(fractions <= 0, axis=1, kind="stable")[:, : elements.shape[1]]
+    return mlp.activations(member.encoding.dense(elements, amounts, places, amounts, "reference"), member.layers)
 
 
 def trained(network: DenseNetwork, encoding: Encoding, dtype: type = np.float32) -> Member:

@@ -3,5 +3,5 @@
     python -m bench.accuracy.NAME            the whole of it, hours on a CPU; interrupted, it goes on
     python -m bench.accuracy.NAME --quick    the same on a twentieth of the data, in minutes: does it still work?
 
-Trained models are kept in `runs/accuracy/`, figures go to `bench/results/accuracy/` (with --quick to runs/accuracy/quick).
+Trained models are kept in `runs/accuracy/`, figures go to `bench/results/accuracy/` (with --quick beside the models).
 """

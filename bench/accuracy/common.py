@@ -3,15 +3,23 @@
 import argparse
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
 from bench.harness import DATA, RESULTS, ROOT, record
+from matscreen.models import Model, load
+from matscreen.models.dataset import Dataset
+from matscreen.models.fit import predictions, train_member, write_table
+from matscreen.models.member import trained
+from matscreen.models.recipe import Recipe
 from matscreen.models.split import draws
 
 WORK = Path(os.environ.get("MATSCREEN_RUNS", ROOT / "runs")) / "accuracy"
@@ -50,6 +58,10 @@ class Job:
         """So many, or a tenth if quick."""
         return max(2, whole // 10) if self.quick else whole
 
+    def trained(self, path: Path) -> Model | None:
+        """The model that an earlier run of this comparison left there."""
+        return load(path) if path.is_file() and path.with_suffix(".json").is_file() else None
+
     def publish(self, figures: Any, name: str = "") -> None:
         """Write figures with machine, versions and commit."""
         path = self.results / f"{name or self.name}.json"
@@ -69,6 +81,46 @@ def job(name: str, *options: str) -> tuple[Job, argparse.Namespace]:
     for folder in (work, results):
         folder.mkdir(parents=True, exist_ok=True)
     return Job(name, given.quick, work, results), given
+
+
+def learned(
+    run: Job,
+    key: str,
+    network: str,
+    data: Dataset,
+    chosen: dict[str, np.ndarray],
+    recipe: Recipe,
+    start: Model | None = None,
+) -> np.ndarray:
+    """What a network that learnt from `chosen["train"]` predicts for `chosen["test"]`: (N,), kept under `key`."""
+    kept = run.work / f"{key}.parquet"
+    formulas = [data.formulas[i] for i in chosen["test"]]
+    if kept.is_file():
+        table = pq.read_table(kept)
+        if table["formula"].to_pylist() == formulas:
+            found: np.ndarray = table["predicted"].to_numpy()
+            return found
+        raise SystemExit(f"{kept} is of another test set; remove it")
+    one = train_member(network, data, chosen, recipe, run.work / f"{key}.checkpoint", progress(key), start)
+    predicted: np.ndarray = predictions([trained(one.network, one.encoding)], data, chosen["test"])[0, :, 0]
+    write_table(kept, pa.table({"formula": formulas, "predicted": predicted}))
+    (run.work / f"{key}.checkpoint").unlink()
+    return predicted
+
+
+def progress(name: str) -> Callable[..., None]:
+    """What `fit` or `crossvalidate` report to: a line an epoch."""
+    seen: set[tuple[int, ...]] = set()
+
+    def report(*told: Any) -> None:
+        *which, state = told
+        if state.epoch and (key := (*which, state.epoch)) not in seen:
+            seen.add(key)
+            part = " ".join(str(n + 1) for n in which)
+            errors = f"{state.train_error:.4f}, validation {state.validation_error:.4f}"
+            print(f"{name} {part} epoch {state.epoch}: {errors}", flush=True)
+
+    return report
 
 
 def show(title: str, rows: list[dict[str, Any]]) -> None:

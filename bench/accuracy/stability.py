@@ -1,17 +1,16 @@
 """The stability test of Bartel et al., npj Comput. Mater. 6, 97 (2020), on Materials Project compounds.
 
-Five-fold predictions of all formation energies; then each compound against the hull of all the others at their predicted
-energies. A compound is called stable where that distance is at most 0. Also for a model of the distance itself.
+Five-fold predictions of all formation energies; then each compound against the hull of all the others at their
+predicted energies. It is called stable where that distance is at most 0. Also for a model of the distance itself.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from bench.accuracy.common import Job, job, show
+from bench.accuracy.common import Job, job, progress, show
 from matscreen.kernels.hull import decomposition_energies
 from matscreen.models import load
 from matscreen.models.baselines import fitted
@@ -25,18 +24,11 @@ from matscreen.models.tables import ENERGY
 DISTANCE = "decomposition_energy_ev_atom"
 FOLDS = 5
 
+COLUMNS = ("model", "MAE E_f", "MAE E_d", "F1", "FPR", "precision", "direct F1", "direct FPR")
+
 PUBLISHED: list[dict[str, Any]] = [
-    {
-        "model": name,
-        "MAE E_f": e,
-        "MAE E_d": d,
-        "F1": f1,
-        "FPR": fpr,
-        "precision": p,
-        "direct F1": df1,
-        "direct FPR": dfpr,
-    }
-    for name, e, d, f1, fpr, p, df1, dfpr in (
+    dict(zip(COLUMNS, row, strict=True))
+    for row in (
         ("element fractions", 0.231, 0.143, 0.50, 0.38, 0.48, 0.42, 0.09),
         ("Meredig", 0.169, 0.138, 0.55, 0.38, 0.51, 0.47, 0.12),
         ("Magpie", 0.133, 0.119, 0.57, 0.35, 0.54, 0.53, 0.17),
@@ -82,22 +74,6 @@ def out_of_fold(
     )
     held_out = pq.read_table(out.with_suffix(".held_out.parquet"))
     return dict(zip(held_out["formula"].to_pylist(), held_out[f"predicted_{target}"].to_pylist(), strict=True))
-
-
-def progress(name: str) -> Callable[..., None]:
-    """A line an epoch."""
-    seen: set[tuple[int, int, int]] = set()
-
-    def report(fold: int, member: int, state: Any) -> None:
-        if state.epoch and (key := (fold, member, state.epoch)) not in seen:
-            seen.add(key)
-            print(
-                f"{name} fold {fold + 1} member {member + 1} epoch {state.epoch}: {state.train_error:.4f} "
-                f"validation {state.validation_error:.4f}",
-                flush=True,
-            )
-
-    return report
 
 
 def main() -> None:

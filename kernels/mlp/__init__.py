@@ -10,7 +10,7 @@ from matscreen.kernels.backend import Backend, resolve
 from matscreen.kernels.mlp import cpu, reference
 from matscreen.kernels.mlp.layers import Layers, Shortcut, pack
 
-__all__ = ["Layers", "Shortcut", "forward", "forward_dense", "pack"]
+__all__ = ["Layers", "Shortcut", "activations", "forward", "forward_dense", "pack"]
 
 
 def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: Backend = "auto") -> np.ndarray:
@@ -40,6 +40,14 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: 
     if resolve(backend, "mlp") == "reference":
         return reference.forward(places, fractions, layers)
     return cpu.forward(places, fractions, layers)
+
+
+def activations(inputs: np.ndarray, layers: Layers) -> list[np.ndarray]:
+    """What a network makes of its inputs, (N, inputs) float, layer by layer: (N, width) float64 each, the inputs first.
+
+    For looking into a network (Jha 2020, 3.3.8), at the reference's speed.
+    """
+    return reference.activations(inputs, layers)
 
 
 def forward_dense(inputs: np.ndarray, layers: Layers, backend: Backend = "auto") -> np.ndarray:

@@ -14,13 +14,18 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers) -> np.nda
 
 def forward_dense(inputs: np.ndarray, layers: Layers) -> np.ndarray:
     """See the package; (N, outputs) float64."""
-    activations = [inputs.astype(np.float64)]
+    return activations(inputs, layers)[-1]
+
+
+def activations(inputs: np.ndarray, layers: Layers) -> list[np.ndarray]:
+    """The inputs and what every layer makes of them, (N, width) float64 each."""
+    found = [inputs.astype(np.float64)]
     for weight, bias, shortcut in zip(*layers, strict=True):
-        activation = activations[-1] @ weight.astype(np.float64) + bias
-        if len(activations) < len(layers.weights):
+        activation = found[-1] @ weight.astype(np.float64) + bias
+        if len(found) < len(layers.weights):
             activation = np.maximum(activation, 0)
         if shortcut:
-            source = activations[shortcut.source]
+            source = found[shortcut.source]
             activation += source if shortcut.projection is None else source @ shortcut.projection.astype(np.float64)
-        activations.append(activation)
-    return activations[-1]
+        found.append(activation)
+    return found
