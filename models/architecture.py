@@ -57,7 +57,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         for family, shortcut in _SHORTCUTS.items()
         for depth, stacks in _DEPTHS.items()
     },
-    "pairnet": Architecture(((768, 3), (384, 2), (128, 1)), "same width", inputs="embedding", embedding=384),
+    "pairnet": Architecture(((384, 3), (192, 1), (96, 1)), "same width", inputs="embedding", embedding=192),
 }
 
 

@@ -57,5 +57,5 @@ PUBLISHED: dict[str, Recipe] = {
 }
 """Jha 2020: ElemNet 3.2 and 5.2 (dropout in training and in prediction), the others 4.2; all Adam at 1e-4."""
 
-DEFAULTS: dict[str, Recipe] = {"pairnet": Recipe(epochs=40)}
+DEFAULTS: dict[str, Recipe] = {"pairnet": Recipe(epochs=60, weight_decay=0.6)}
 """By family, where that is not `Recipe()`."""
