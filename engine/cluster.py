@@ -28,6 +28,7 @@ class Job:
     phases: PhaseTable
     threshold: float
     charge_neutral: bool
+    exact: bool
 
 
 class JobPlugin(WorkerPlugin):
@@ -48,7 +49,7 @@ def screen_range(name: str, start: int, stop: int) -> Screened:
     started = time.perf_counter()
     chunk = job.space.chunk(start, stop)
     enumerate_seconds = time.perf_counter() - started
-    screened = screen_chunk(chunk, job.model, job.phases, job.threshold, job.charge_neutral)
+    screened = screen_chunk(chunk, job.model, job.phases, job.threshold, job.charge_neutral, job.exact)
     return replace(screened, enumerate_seconds=enumerate_seconds)
 
 

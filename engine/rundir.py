@@ -39,7 +39,7 @@ class RunConfig:
     threshold : eV/atom below the hull
     charge_neutral : whether only charge-neutral compositions are screened
     chunk_size : compositions a chunk, about
-    model : name, source (path) and checksum
+    model : name, source (path), checksum, and that of its student; empty if the model predicts everything itself
     reference : name, origin (see `PhaseTable.reopen`) and checksum
     """
 
@@ -54,7 +54,8 @@ class RunConfig:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what decides the candidates (not of where files lie)."""
-        deciding = asdict(self) | {"model": self.model["checksum"], "reference": self.reference["checksum"]}
+        models = [self.model["checksum"], self.model["student"]]
+        deciding = asdict(self) | {"model": models, "reference": self.reference["checksum"]}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
@@ -66,7 +67,7 @@ class Chunk:
     ----------
     number : its place among the chunks of the run
     start, stop : ids of its compositions
-    screened, …_seconds : as in `screen.Screened`
+    screened, refined, …_seconds : as in `screen.Screened`
     candidates : how many it holds
     file : where they are, by rising hull distance
     """
@@ -75,6 +76,7 @@ class Chunk:
     start: int
     stop: int
     screened: int
+    refined: int
     predict_seconds: float
     hull_seconds: float
     describe_seconds: float
@@ -157,6 +159,7 @@ def write_chunk(path: Path, fingerprint: str, number: int, ids: tuple[int, int],
         "start": ids[0],
         "stop": ids[1],
         "screened": screened.screened,
+        "refined": screened.refined,
         "predict_seconds": screened.predict_seconds,
         "hull_seconds": screened.hull_seconds,
         "describe_seconds": screened.describe_seconds,

@@ -78,6 +78,7 @@ def scan(
     out: str | Path,
     threshold: float = 0.2,
     charge_neutral: bool = False,
+    exact: bool = False,
     chunk_size: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -88,7 +89,7 @@ def scan(
     Parameters
     ----------
     out : the run directory to make; it must not exist or be empty
-    threshold, charge_neutral : as in `screen`
+    threshold, charge_neutral, exact : as in `screen`
     chunk_size : compositions a chunk, about (whole chemical systems); by default a 64th of the space, within bounds
     workers : threads in this process; by default all cores
     scheduler : address of a Dask scheduler to use instead, such as `tcp://host:8786`
@@ -121,7 +122,12 @@ def scan(
         threshold=float(threshold),
         charge_neutral=charge_neutral,
         chunk_size=chunk_size,
-        model={"name": model.name, "source": str(model.source), "checksum": model.checksum},
+        model={
+            "name": model.name,
+            "source": str(model.source),
+            "checksum": model.checksum,
+            "student": "" if exact or model.student is None else model.student.model.checksum,
+        },
         reference={"name": phases.name, "origin": phases.origin, "checksum": phases.checksum},
     )
     workers = _workers(workers)
@@ -129,7 +135,8 @@ def scan(
         with connect(scheduler, workers):
             pass  # before anything is written
     rundir.create(path, config, phases.table, _versions())
-    return _run(path, config, Job(space, model, phases, threshold, charge_neutral), workers, scheduler, report)
+    job = Job(space, model, phases, threshold, charge_neutral, exact)
+    return _run(path, config, job, workers, scheduler, report)
 
 
 def resume(
@@ -163,11 +170,15 @@ def reopen(path: Path, config: RunConfig) -> Job:
     model = load(config.model["name"] if not Path(config.model["source"]).exists() else config.model["source"])
     if model.checksum != config.model["checksum"]:
         raise InputError(f"model {config.model['source']} is not the one that the run was started with")
+    student, own = config.model["student"], model.student.model.checksum if model.student else ""
+    if student and student != own:
+        raise InputError(f"the student of {config.model['source']} is not the one that the run was started with")
     phases = rundir.read_phases(path, config)
     origin = config.reference["origin"]
     if Path(origin.get("path", "")).is_file() and PhaseTable.reopen(origin).checksum != phases.checksum:
         raise InputError(f"reference {config.reference['name']} has changed since the run was started")
-    return Job(CompositionSpace(**config.space), model, phases, config.threshold, config.charge_neutral)
+    space = CompositionSpace(**config.space)
+    return Job(space, model, phases, config.threshold, config.charge_neutral, not student)
 
 
 def _run(
@@ -289,6 +300,7 @@ def _summary(
     return {
         "compositions": len(space),
         "screened": screened,
+        "predicted_by_the_model_itself": sum(c.refined for c in chunks.values()),
         "candidates": tally.candidates.total(),
         "by_arity": {
             str(b.arity): {

@@ -28,6 +28,7 @@ class Screened:
     ----------
     candidates : `schema.CANDIDATES`, by rising id
     screened : compositions whose energy was predicted (fewer than the chunk's with a filter)
+    refined : those of them that the model itself predicted, not only its student
     predict_seconds, hull_seconds : time of these two stages, which overlap
     describe_seconds : time for formulas and decompositions of the candidates
     enumerate_seconds : time to make the chunk, where that is known
@@ -35,6 +36,7 @@ class Screened:
 
     candidates: pa.RecordBatch
     screened: int
+    refined: int
     predict_seconds: float
     hull_seconds: float
     describe_seconds: float
@@ -47,6 +49,7 @@ def screen(
     phases: PhaseTable,
     threshold: float = 0.2,
     charge_neutral: bool = False,
+    exact: bool = False,
 ) -> pa.RecordBatch:
     """Compositions of a chunk whose predicted formation energy is more than `threshold` below the hull.
 
@@ -57,16 +60,18 @@ def screen(
     chunk : compositions, from `space.chunk` or `space.chunks`
     threshold : eV/atom; negative values keep compositions above the hull too
     charge_neutral : look only at compositions that common oxidation states can balance
+    exact : let the model predict everything; else its student, if it has one, predicts first, and the model only what
+        the student does not put clearly above the threshold
 
     Returns
     -------
     RecordBatch of `schema.CANDIDATES`, by rising id
     """
-    return screen_chunk(chunk, model, phases, threshold, charge_neutral).candidates
+    return screen_chunk(chunk, model, phases, threshold, charge_neutral, exact).candidates
 
 
 def screen_chunk(
-    chunk: pa.RecordBatch, model: Model, phases: PhaseTable, threshold: float, charge_neutral: bool
+    chunk: pa.RecordBatch, model: Model, phases: PhaseTable, threshold: float, charge_neutral: bool, exact: bool
 ) -> Screened:
     """`screen`, with what it took."""
     if not np.isfinite(threshold):
@@ -83,19 +88,25 @@ def screen_chunk(
     with ThreadPoolExecutor(1) as side:  # the hull does not need the prediction: both kernels run at once
         hull_stage = side.submit(hull_energies)
         started = time.perf_counter()
-        predicted = model.energies(elements, amounts)
+        student = None if exact else model.student
+        predicted = (student.model if student else model).energies(elements, amounts)
         predict_seconds = time.perf_counter() - started
         hull_energy, hull_seconds = hull_stage.result()
 
-    keep = predicted - hull_energy < -threshold
+    rows = np.arange(len(ids))
+    if student:
+        started = time.perf_counter()
+        rows = np.flatnonzero(predicted - hull_energy < student.band_ev_atom - threshold)
+        predicted[rows] = model.energies(elements[rows], amounts[rows])
+        predict_seconds += time.perf_counter() - started
+    kept = rows[predicted[rows] - hull_energy[rows] < -threshold]
     started = time.perf_counter()
-    kept = np.flatnonzero(keep)
     parts = [
         _candidates(ids[part], elements[part], amounts[part], predicted[part], phases)
         for part in np.split(kept, range(AT_ONCE, len(kept), AT_ONCE))
     ]
     describe_seconds = time.perf_counter() - started
-    return Screened(pa.concat_batches(parts), len(ids), predict_seconds, hull_seconds, describe_seconds)
+    return Screened(pa.concat_batches(parts), len(ids), len(rows), predict_seconds, hull_seconds, describe_seconds)
 
 
 def _candidates(

@@ -92,7 +92,10 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
     wrong = np.where(allowed, wrong, is_kept)
     for row in np.flatnonzero(wrong):
         what = "is a candidate" if is_kept[row] else "is not a candidate"
-        raise JobError(f"{job.space[int(ids[row])]} {what}, but lies {distance[row]:.4f} eV/atom from the hull")
+        lost = (
+            " (the model's student may have lost it: scan with --exact)" if not is_kept[row] and not job.exact else ""
+        )
+        raise JobError(f"{job.space[int(ids[row])]} {what}, but lies {distance[row]:.4f} eV/atom from the hull{lost}")
 
     by_id = np.argsort(kept)
     at = by_id[np.searchsorted(kept, ids[is_kept], sorter=by_id)]

@@ -29,6 +29,21 @@ class ModelError(InputError):
 
 
 @dataclass(frozen=True)
+class Student:
+    """A small model that predicts what another, its teacher, would, at a fraction of the cost.
+
+    Attributes
+    ----------
+    model : the student
+    band_ev_atom : how far above the teacher's it may predict an energy: a composition that it puts further than this
+        above a threshold is taken to lie above it; measured, see the student's card
+    """
+
+    model: "Model"
+    band_ev_atom: float
+
+
+@dataclass(frozen=True)
 class Model:
     """Predicts formation energies, or what else it was trained on, from compositions.
 
@@ -41,6 +56,7 @@ class Model:
     members : its networks; what they predict is averaged
     elements : (E,) int64, atomic numbers that it knows; of the inputs, in order, where those are fractions
     target : what it predicts
+    student : what may predict in its place where it is clear enough, if the model has one
     """
 
     name: str
@@ -50,6 +66,7 @@ class Model:
     members: tuple[Member, ...]
     elements: np.ndarray
     target: Target
+    student: Student | None = None
 
     def predict(self, formulas: Sequence[str], backend: Backend = "auto") -> np.ndarray:
         """What the model predicts for each formula; ValueError names the first that cannot be done.
@@ -149,12 +166,32 @@ def load(name: str | Path = DEFAULT) -> Model:
     except (safetensors.SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(f"{path} holds no network that can be used: {error}") from None
     elements = np.array([ATOMIC_NUMBERS[symbol] for symbol in card["elements"]], np.int64)
-    return Model(card["name"], path, checksum, card, members, elements, target)
+    return Model(card["name"], path, checksum, card, members, elements, target, _student_of(path, checksum))
+
+
+def student_file(path: Path) -> Path:
+    """Where the student of the model at `path` lies."""
+    return path.with_suffix(".student.safetensors")
+
+
+def _student_of(path: Path, checksum: str) -> Student | None:
+    file = student_file(path)
+    if ".student" in path.suffixes or not file.is_file():
+        return None
+    student = load(file)
+    told = student.card.get("distillation", {})
+    if told.get("teacher_sha256") != checksum:
+        raise ModelError(f"{file} is the student of another model; remove it or distill again")
+    band = told.get("band_ev_atom")
+    if not isinstance(band, float) or not 0 <= band < 100:
+        raise ModelError(f"{file.with_suffix('.json')}: band_ev_atom is {band!r}")
+    return Student(student, band)
 
 
 def available() -> dict[str, dict[str, float]]:
     """Models that ship: {name: metrics from its card}."""
-    return {path.stem: _read_card(path)["metrics"] for path in sorted(SHIPPED.glob("*.json"))}
+    cards = (path for path in sorted(SHIPPED.glob("*.json")) if ".student" not in path.suffixes)
+    return {path.stem: _read_card(path)["metrics"] for path in cards}
 
 
 def save(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from matscreen.engine.cli import doctor, evaluate, predict, reference, results, scan, space, train
+from matscreen.engine.cli import distill, doctor, evaluate, predict, reference, results, scan, space, train
 
 app = typer.Typer(
     name="matscreen",
@@ -39,5 +39,6 @@ app.command()(predict.predict)
 app.command()(space.space)
 app.add_typer(reference.app, name="reference")
 app.command()(train.train)
+app.command()(distill.distill)
 app.command()(evaluate.evaluate)
 app.command()(doctor.doctor)

@@ -29,6 +29,10 @@ def scan(
         bool,
         typer.Option("--charge-neutral", help="Only compositions that common oxidation states can balance."),
     ] = False,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Let the model predict everything, where its student would predict most of it."),
+    ] = False,
     threshold: Annotated[
         float, typer.Option(help="Keep what is predicted more than so many eV/atom below the hull.")
     ] = 0.2,
@@ -61,7 +65,17 @@ def scan(
         say(f"{phases.name} holds no compound of {', '.join(unknown)}: candidates with them have few rivals to beat")
     with _ScanProgress() as progress:
         run = scan_space(
-            space, network, phases, path, threshold, charge_neutral, chunk_size, workers, scheduler, progress.update
+            space,
+            network,
+            phases,
+            path,
+            threshold,
+            charge_neutral,
+            exact,
+            chunk_size,
+            workers,
+            scheduler,
+            progress.update,
         )
     _print_run(run, top, form)
 

@@ -1,0 +1,51 @@
+"""`matscreen distill`: a student that makes scans with a model faster."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import rich.progress
+import typer
+
+from matscreen.engine.cli import options as o
+from matscreen.engine.cli.output import PROGRESS, say
+from matscreen.engine.distill import RECIPE
+from matscreen.engine.distill import distill as distill_model
+from matscreen.models.training import Progress
+
+
+def distill(
+    model: Annotated[str, typer.Argument(help="The model to make a student of: a path to its .safetensors file.")],
+    reference: o.Reference = o.DEFAULT_REFERENCE,
+    formula_column: o.FormulaColumn = o.DEFAULT_FORMULA,
+    energy_column: o.EnergyColumn = o.DEFAULT_ENERGY,
+    samples: Annotated[int, typer.Option(help="Random compositions for the student to learn.")] = 1_000_000,
+    calibrate: Annotated[int, typer.Option(help="Others to measure its band on.")] = 10_000_000,
+    seed: Annotated[int, typer.Option(help="Of the sample and the student's first weights.")] = 0,
+) -> None:
+    """Train a small network that predicts what a model would, for the first pass of its scans.
+
+    It lies beside the model; `matscreen scan` then asks the model itself only about compositions that the student does
+    not put clearly above the threshold. `scan --exact` does without it.
+    """
+    network = o.open_model(model)
+    phases = o.open_reference(reference, formula_column, energy_column, say)
+    with rich.progress.Progress(
+        rich.progress.TextColumn("epoch {task.fields[epoch]}"),
+        rich.progress.BarColumn(bar_width=None),
+        rich.progress.TextColumn("error {task.fields[error]} eV/atom"),
+        rich.progress.TimeRemainingColumn(),
+        console=PROGRESS,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=None, epoch=0, error="–")
+
+        def report(state: Progress) -> None:
+            error = f"{state.train_error:.4f} (validation {state.validation_error:.4f})"
+            bar.update(task, total=state.total, completed=state.seen, epoch=state.epoch, error=error)
+
+        with_student = distill_model(
+            network, phases, samples, calibrate, replace(RECIPE, seed=seed), report=report, say=say
+        )
+    assert with_student.student
+    for name, value in with_student.student.model.card["distillation"].items():
+        print(f"{name} {value}")
