@@ -78,11 +78,11 @@ def scan(
     out: str | Path,
     threshold: float = 0.2,
     charge_neutral: bool = False,
-    exact: bool = False,
     chunk_size: int | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     report: Report = lambda _: None,
+    exact: bool = False,
 ) -> Run:
     """Screen every composition of `space` and keep what lies more than `threshold` below the hull.
 

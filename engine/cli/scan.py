@@ -71,11 +71,11 @@ def scan(
             path,
             threshold,
             charge_neutral,
-            exact,
             chunk_size,
             workers,
             scheduler,
             progress.update,
+            exact,
         )
     _print_run(run, top, form)
 

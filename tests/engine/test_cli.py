@@ -144,7 +144,7 @@ def test_evaluate(
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
     assert run(monkeypatch, "evaluate", "--data", str(compounds), "--format", "csv") == 0
     first = next(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert float(first["mae_ev_atom"]) == rows[0]["mae_ev_atom"]
+    assert float(first["mae"]) == rows[0]["mae"]
     assert run(monkeypatch, "evaluate", "--data", str(compounds), "--part", "test") == 0
     assert "oxides" in capsys.readouterr().out
 
