@@ -95,7 +95,7 @@ def distill(
 
 def sample(space: CompositionSpace, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Elements and amounts (count, K) of members drawn with replacement, a few neighbours at a time."""
-    starts = np.sort(generator.integers(0, len(space), -(-count // RUN)))
+    starts = np.sort(generator.integers(0, len(space) - RUN + 1, -(-count // RUN)))
     parts = [schema.composition_arrays(space.chunk(start, start + RUN))[1:] for start in starts.tolist()]
     elements, amounts = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
     return elements, amounts

@@ -15,6 +15,7 @@ import torch
 
 from matscreen.models import dataset
 from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
+from matscreen.models.calibration import calibration
 from matscreen.models.dataset import Dataset
 from matscreen.models.device import here
 from matscreen.models.elements import ELEMNET_ELEMENTS
@@ -109,7 +110,7 @@ def fit(
             },
             "training": asdict(recipe) | ({"start_name": start.name} if start else {}),
         }
-        write_model(out, data, chosen["test"], done, recipe, card)
+        write_model(out, data, chosen, done, recipe, card)
         for checkpoint in checkpoints:
             checkpoint.unlink()
     here().wait()
@@ -143,10 +144,16 @@ def train_member(
 
 
 def write_model(
-    out: Path, data: Dataset, rows: np.ndarray, done: Sequence[Trained], recipe: Recipe, card: dict[str, Any]
+    out: Path,
+    data: Dataset,
+    chosen: dict[str, np.ndarray],
+    done: Sequence[Trained],
+    recipe: Recipe,
+    card: dict[str, Any],
 ) -> None:
     """Save the trained networks as one model, with its card and pictures, and what it says of the rows held out."""
-    target, true = data.target, data.values[rows]
+    target, rows = data.target, chosen["test"]
+    true = data.values[rows]
     whole, half = ([trained(one.network, one.encoding, dtype) for one in done] for dtype in (np.float32, np.float16))
     full, halved = (predictions(members, data, rows) for members in (whole, half))
     moved = np.abs(halved - full).mean() / (1 if target.classes else np.nanstd(true))
@@ -179,6 +186,10 @@ def write_model(
         },
         "metrics": figures,
     }
+    if target.energy is not None:
+        energies = shipped[:, :, target.energy]
+        spread = energies.std(axis=0, ddof=1) if len(done) > 1 else None
+        full_card["calibration"] = calibration(data, chosen, energies.mean(axis=0), spread)
     dtype = np.float16 if use_half else np.float32
     save(out, half if use_half else whole, ELEMNET_ELEMENTS, target, full_card, dtype)
     write_table(out.with_suffix(".history.parquet"), _history_table(history))

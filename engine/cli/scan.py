@@ -15,6 +15,7 @@ from matscreen.engine.rundir import read_candidates
 from matscreen.engine.scan import Progress, Run
 from matscreen.engine.scan import resume as resume_run
 from matscreen.engine.scan import scan as scan_space
+from matscreen.models.calibration import expectation
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
 
@@ -78,6 +79,8 @@ def scan(
             exact,
         )
     _print_run(run, top, form)
+    if expected := expectation(network.card, threshold):
+        say(expected)
 
 
 def resume(

@@ -1,0 +1,103 @@
+"""A student and its teacher: what the cascade keeps, what it costs, and what it refuses."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from matscreen import models
+from matscreen.engine import CompositionSpace, PhaseTable, scan, screen
+from matscreen.engine.distill import RECIPE, distill, measure, sample
+from matscreen.engine.scan import resume
+from matscreen.engine.screen import screen_chunk
+from matscreen.models import Model, ModelError
+from matscreen.models.errors import InputError
+from matscreen.models.model import SHIPPED, student_file
+
+SPACE = CompositionSpace("Li,Na,Mg,Al,Ti,Fe,O,S", arity=(2, 3))
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory, phases: PhaseTable) -> Model:
+    """ElemNet with a student of a small space."""
+    folder = tmp_path_factory.mktemp("taught")
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(SHIPPED / f"elemnet-oqmd{suffix}", folder)
+    teacher = models.load(folder / "elemnet-oqmd.safetensors")
+    recipe = replace(RECIPE, epochs=20, batch=64)
+    return distill(teacher, phases, samples=4000, calibrate=5000, recipe=recipe, space=SPACE)
+
+
+def test_sampling_is_uniform_and_follows_the_seed(rng: np.random.Generator) -> None:
+    elements, amounts = sample(SPACE, 20_000, np.random.default_rng(1))
+    again = sample(SPACE, 20_000, np.random.default_rng(1))
+    np.testing.assert_array_equal(elements, again[0])
+    np.testing.assert_array_equal(amounts, again[1])
+    binaries = SPACE.blocks[0].stop / len(SPACE)
+    assert ((elements > 0).sum(axis=1) == 2).mean() == pytest.approx(binaries, abs=0.01)
+
+
+def test_the_cascade_keeps_what_the_model_alone_keeps(taught: Model, phases: PhaseTable) -> None:
+    chunk = SPACE[:]
+    alone, both = (screen_chunk(chunk, taught, phases, 0.2, False, exact) for exact in (True, False))
+    kept = pa.Table.from_batches([both.candidates]).to_pylist()
+    by_id = {row["id"]: row for row in pa.Table.from_batches([alone.candidates]).to_pylist()}
+    assert all(by_id[row["id"]] == row for row in kept)  # the same digits, too
+    assert len(kept) > 200
+    assert len(by_id) - len(kept) <= 3  # of the space, 3,000 members or so were not measured on
+    assert alone.refined == alone.screened == both.screened == len(SPACE)
+    assert len(both.candidates) <= both.refined < 0.9 * len(SPACE)
+    assert screen(chunk, taught, phases, exact=True).equals(screen(chunk, replace(taught, student=None), phases))
+
+
+def test_the_band_covers_what_was_measured(taught: Model, phases: PhaseTable) -> None:
+    assert taught.student
+    told = taught.student.model.card["distillation"]
+    assert told["teacher_flop_per_student_flop"] > 30
+    assert told["calibrated_on"] == 5000
+    assert 0 < told["rmse_ev_atom"] < 0.5
+    assert taught.student.band_ev_atom >= told["quantiles_above_the_model_ev_atom"]["0.99999"]
+    fresh = measure(taught, taught.student.model, phases, SPACE, 3000, np.random.default_rng(9))
+    assert fresh["rmse_ev_atom"] == pytest.approx(told["rmse_ev_atom"], rel=0.2)
+
+
+def test_a_narrow_band_loses_candidates(taught: Model, phases: PhaseTable) -> None:
+    assert taught.student
+    blind = replace(taught, student=replace(taught.student, band_ev_atom=0.0))
+    chunk = SPACE[:]
+    assert len(screen(chunk, blind, phases)) < 0.95 * len(screen(chunk, taught, phases))
+
+
+def test_runs_remember_whether_a_student_looked(taught: Model, phases: PhaseTable, tmp_path: Path) -> None:
+    space = CompositionSpace("Li-Fe-O")
+    both = scan(space, taught, phases, tmp_path / "both", 0.05)
+    alone = scan(space, taught, phases, tmp_path / "alone", 0.05, exact=True)
+    assert both.candidates.equals(alone.candidates)
+    configs = [json.loads((run.path / "run.json").read_text()) for run in (both, alone)]
+    assert taught.student
+    assert [config["model"]["student"] for config in configs] == [taught.student.model.checksum, ""]
+    assert configs[0]["fingerprint"] != configs[1]["fingerprint"]
+    assert alone.summary["predicted_by_the_model_itself"] == len(space)
+    assert resume(both.path).candidates.equals(both.candidates)
+
+
+def test_what_cannot_be_distilled(taught: Model, phases: PhaseTable, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has a student already"):
+        distill(taught, phases)
+    for file in taught.source.parent.iterdir():
+        shutil.copy(file, tmp_path)
+    path = tmp_path / taught.source.name
+    card = student_file(path).with_suffix(".json")
+    told = json.loads(card.read_text())
+    told["distillation"]["teacher_sha256"] = "0" * 64
+    card.write_text(json.dumps(told))
+    with pytest.raises(ModelError, match="is the student of another model"):
+        models.load(path)
+    student_file(path).unlink()
+    assert models.load(path).student is None
+    with pytest.raises(InputError, match="at least 1,000"):
+        distill(models.load(path), phases, samples=10)
