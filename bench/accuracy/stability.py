@@ -4,10 +4,12 @@ Five-fold predictions of all formation energies; then each compound against the 
 predicted energies. It is called stable where that distance is at most 0. Also for a model of the distance itself.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.accuracy.common import Job, job, progress, show
@@ -16,6 +18,7 @@ from matscreen.models import load
 from matscreen.models.baselines import fitted
 from matscreen.models.crossvalidation import crossvalidate
 from matscreen.models.dataset import Dataset, load_clean
+from matscreen.models.fit import write_table
 from matscreen.models.formula import composition_arrays
 from matscreen.models.recipe import DEFAULTS, Recipe
 from matscreen.models.split import Split, parts
@@ -76,33 +79,48 @@ def out_of_fold(
     return dict(zip(held_out["formula"].to_pylist(), held_out[f"predicted_{target}"].to_pylist(), strict=True))
 
 
-def main() -> None:
-    run, given = job("stability", "networks", "members", "from", "epochs")
-    table, _ = load_clean(run.data("mp_formation_energy.parquet"))
-    distances = load_clean(run.data("mp_formation_energy.parquet"), (DISTANCE,))[0]
-    true_distance = dict(zip(distances.formulas, distances.energies.tolist(), strict=True))
-    true = np.array([true_distance[f] for f in table.formulas])
-    rows = [row("DFT energies of the other compounds", table, table.energies, true)]
-    for baseline in ("random-forest-fractions", "random-forest-attributes"):
+def forests(job: Job, table: Dataset, baseline: str) -> np.ndarray:
+    """(N,) predictions of a baseline fitted on the other folds; kept."""
+    kept = job.work / f"{baseline}.parquet"
+    if not kept.is_file():
         energies = np.empty(len(table), np.float32)
         for fold in range(FOLDS):
             chosen = parts(table, Split(0, FOLDS, fold))
             predict = fitted(baseline, table, np.concatenate([chosen["train"], chosen["validation"]]))
             energies[chosen["test"]] = predict(table.fractions[chosen["test"]])
-        rows.append(row(baseline, table, energies, true))
-    members = int(given.members or 1)
-    for network in (given.networks or "pairnet,elemnet").split(","):
+        write_table(kept, pa.table({"formula": table.formulas, "predicted": energies}))
+    found: np.ndarray = pq.read_table(kept)["predicted"].to_numpy()
+    return found
+
+
+def main() -> None:
+    run, given = job("stability", "models", "from")
+    path = run.data("mp_formation_energy.parquet")
+    table, _ = load_clean(path)
+    distances = load_clean(path, (DISTANCE,))[0]
+    by_formula = dict(zip(distances.formulas, distances.energies.tolist(), strict=True))
+    true = np.array([by_formula[f] for f in table.formulas])
+    rows = [row("DFT energies of the other compounds", table, table.energies, true)]
+    for baseline in ("random-forest-fractions", "random-forest-attributes"):
+        rows.append(row(baseline, table, forests(run, table, baseline), true))
+    for named in (given.models or "elemnet:1,pairnet:1,pairnet:3").split(","):
+        network, _, members = named.partition(":")
         recipe = DEFAULTS.get(network, Recipe())
-        recipe = Recipe(**{**vars(recipe), "epochs": int(given.epochs or run.epochs(recipe.epochs))})
-        start = vars(given)["from"] if network == "pairnet" else None
-        found = out_of_fold(run, network, recipe, members, start, ENERGY)
-        rows.append(row(f"{network}, {members} members", table, np.array([found[f] for f in table.formulas]), true))
-        direct = out_of_fold(run, network, recipe, members, start, DISTANCE)
-        told = judged(true, np.array([direct[f] for f in table.formulas]))
+        recipe = replace(recipe, epochs=run.epochs(recipe.epochs))
+        start = vars(given)["from"]
+        found = out_of_fold(run, network, recipe, int(members or 1), start, ENERGY)
+        rows.append(row(f"{network}, members: {members or 1}", table, in_order(table, found), true))
+        direct = out_of_fold(run, network, recipe, int(members or 1), start, DISTANCE)
+        told = judged(true, in_order(table, direct))
         rows[-1] |= {"direct F1": told["F1"], "direct FPR": told["FPR"]}
     show(f"Stability of {len(table):,} compounds", rows)
     show("Published, 85,014 compounds", PUBLISHED)
     run.publish({"compounds": len(table), "stable": int((true <= 0).sum()), "rows": rows, "published": PUBLISHED})
+
+
+def in_order(table: Dataset, found: dict[str, float]) -> np.ndarray:
+    """(N,) predictions in the order of the table."""
+    return np.array([found[formula] for formula in table.formulas], np.float32)
 
 
 if __name__ == "__main__":
