@@ -24,13 +24,13 @@ from matscreen.models.dataset import Dataset, fraction_matrix
 from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import fit_encoding
 from matscreen.models.errors import InputError, JobError
-from matscreen.models.member import trained
+from matscreen.models.member import Member, trained
 from matscreen.models.model import save, student_file
 from matscreen.models.recipe import Recipe
 from matscreen.models.training import Progress, train
 
 NETWORK = "pairnet-student"
-RECIPE = Recipe(epochs=12, batch=1024, learning_rate=2e-3, weight_decay=0.05, anchors=0)
+RECIPE = Recipe(epochs=20, batch=1024, learning_rate=2e-3, weight_decay=0.05, anchors=0)
 RUN = 5
 """Members that follow each other are taken together: unranking one costs as much as a few."""
 
@@ -43,7 +43,7 @@ Say = Callable[[str], None]
 def distill(
     model: Model,
     phases: PhaseTable,
-    samples: int = 1_000_000,
+    samples: int = 2_000_000,
     calibrate: int = 10_000_000,
     recipe: Recipe = RECIPE,
     space: CompositionSpace | None = None,
@@ -101,10 +101,10 @@ def sample(space: CompositionSpace, count: int, generator: np.random.Generator) 
     return elements, amounts
 
 
-def flop(member: Any) -> float:
+def flop(member: Member) -> int:
     """Multiplications and additions of the dense layers, a composition; a gathered first layer counts as nothing."""
     weights = member.layers.weights[1:] if member.encoding.kind == "fractions" else member.layers.weights
-    return 2.0 * sum(weight.size for weight in weights)
+    return 2 * sum(int(weight.size) for weight in weights)
 
 
 def measure(
@@ -165,6 +165,6 @@ def _learn(
     return (network, encoding), history
 
 
-def _bare(student: Any, model: Model) -> Model:
+def _bare(student: Member, model: Model) -> Model:
     """The student as a model that has no file yet."""
     return replace(model, name=f"{model.name}.student", members=(student,), elements=np.array(ELEMNET_ELEMENTS))

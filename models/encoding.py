@@ -7,7 +7,7 @@ import numpy as np
 
 from matscreen.kernels import embedding
 from matscreen.kernels.backend import Backend
-from matscreen.kernels.features import WARD_FEATURE_NAMES, composition_features, ward_features
+from matscreen.kernels.features import WARD_FEATURE_NAMES, standardised, ward_features
 
 Kind = Literal["fractions", "attributes", "embedding"]
 
@@ -35,19 +35,16 @@ class Encoding:
             return elements
         return len(WARD_FEATURE_NAMES) + (self.tables.width if self.tables else 0)
 
-    def dense(
-        self, elements: np.ndarray, amounts: np.ndarray, places: np.ndarray, fractions: np.ndarray, backend: Backend
-    ) -> np.ndarray:
-        """(N, inputs) float32 from elements, their amounts, fractions and rows in the tables, each (N, K)."""
-        attributes = self.standardised(composition_features(elements, amounts))
+    def dense(self, places: np.ndarray, fractions: np.ndarray, attributes: np.ndarray, backend: Backend) -> np.ndarray:
+        """(N, inputs) float32 from rows in the tables and fractions, both (N, K), and attributes (N, 145)."""
+        standard = self.standardised(attributes)
         if self.tables is None:
-            return attributes
-        return np.concatenate([embedding.embed(places, fractions, self.tables, backend), attributes], axis=1)
+            return standard
+        return np.concatenate([embedding.embed(places, fractions, self.tables, backend), standard], axis=1)
 
     def standardised(self, attributes: np.ndarray) -> np.ndarray:
         """(N, 145) attributes → (N, 145) float32."""
-        standard: np.ndarray = ((attributes - self.mean) / self.scale).clip(-LARGEST, LARGEST).astype(np.float32)
-        return standard
+        return standardised(attributes, self.mean, self.scale, LARGEST)
 
     def before_training(self, fractions: np.ndarray) -> np.ndarray:
         """(N, 86) fractions → (N, inputs) float32 of a network that learns, the fractions before they are embedded."""

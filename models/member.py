@@ -8,12 +8,10 @@ import numpy as np
 
 from matscreen.kernels import embedding, mlp
 from matscreen.kernels.backend import Backend
+from matscreen.kernels.features import composition_features
 from matscreen.models.architecture import DenseNetwork, Jump, folded
 from matscreen.models.dataset import sparse_rows
 from matscreen.models.encoding import Encoding, Kind
-
-ROWS = 8192
-"""Compositions at once: their embedding takes 50 MB."""
 
 
 class Member(NamedTuple):
@@ -28,19 +26,13 @@ class Member(NamedTuple):
     encoding: Encoding
     layers: mlp.Layers
 
-    def outputs(self, elements: np.ndarray, amounts: np.ndarray, places: np.ndarray, backend: Backend) -> np.ndarray:
-        """(N, outputs) of compositions: elements, amounts and the inputs' numbers of the elements, all (N, K)."""
-        fractions = (amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)).astype(np.float32)
-        if self.encoding.kind == "fractions":
+    def outputs(
+        self, places: np.ndarray, fractions: np.ndarray, attributes: np.ndarray | None, backend: Backend
+    ) -> np.ndarray:
+        """(N, outputs) from rows in the inputs or tables and fractions, both (N, K), and attributes (N, 145)."""
+        if attributes is None:
             return mlp.forward(places, fractions, self.layers, backend)
-
-        def outputs_of(rows: slice) -> np.ndarray:
-            inputs = self.encoding.dense(elements[rows], amounts[rows], places[rows], fractions[rows], backend)
-            return mlp.forward_dense(inputs, self.layers, backend)
-
-        return np.concatenate(
-            [outputs_of(slice(start, start + ROWS)) for start in range(0, max(len(elements), 1), ROWS)]
-        )
+        return mlp.forward_dense(self.encoding.dense(places, fractions, attributes, backend), self.layers, backend)
 
 
 def layer_outputs(member: Member, fractions: np.ndarray) -> list[np.ndarray]:
@@ -49,7 +41,8 @@ def layer_outputs(member: Member, fractions: np.ndarray) -> list[np.ndarray]:
         return mlp.activations(fractions, member.layers)
     elements, amounts = sparse_rows(fractions)
     places = np.argsort(fractions <= 0, axis=1, kind="stable")[:, : elements.shape[1]]
-    return mlp.activations(member.encoding.dense(elements, amounts, places, amounts, "reference"), member.layers)
+    attributes = composition_features(elements, amounts)
+    return mlp.activations(member.encoding.dense(places, amounts, attributes, "reference"), member.layers)
 
 
 def trained(network: DenseNetwork, encoding: Encoding, dtype: type = np.float32) -> Member:

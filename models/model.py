@@ -12,6 +12,7 @@ import safetensors
 import safetensors.numpy
 
 from matscreen.kernels.backend import Backend
+from matscreen.kernels.features import composition_features
 from matscreen.models.elements import ATOMIC_NUMBERS, SYMBOLS
 from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
@@ -22,6 +23,9 @@ from matscreen.models.target import Target
 SHIPPED = Path(__file__).parent / "weights"
 DEFAULT = "elemnet-oqmd"
 ARCHITECTURE = "dense-relu"
+
+ROWS = 1024
+"""Compositions predicted at a time: their inputs stay in the cache, or near it."""
 
 
 class ModelError(InputError):
@@ -116,11 +120,21 @@ class Model:
         if (places < 0).any():
             row, column = np.argwhere(places < 0)[0]
             raise ModelError(f"row {row + 1}: model {self.name} does not know {SYMBOLS[elements[row, column]]}")
-        outputs = np.stack([member.outputs(elements, amounts, places, backend) for member in self.members])
+        parts = [slice(start, start + ROWS) for start in range(0, max(len(elements), 1), ROWS)]
+        outputs = np.concatenate(
+            [self._outputs(elements[part], amounts[part], places[part], backend) for part in parts], axis=1
+        )
         if self.target.classes:
             outputs = np.exp(outputs - outputs.max(axis=2, keepdims=True))
             outputs /= outputs.sum(axis=2, keepdims=True)
         return outputs
+
+    def _outputs(self, elements: np.ndarray, amounts: np.ndarray, places: np.ndarray, backend: Backend) -> np.ndarray:
+        """(members, N, outputs) of the networks; attributes are computed once for all of them."""
+        fractions = (amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)).astype(np.float32)
+        wanted = any(member.encoding.kind != "fractions" for member in self.members)
+        attributes = composition_features(elements, amounts) if wanted else None
+        return np.stack([member.outputs(places, fractions, attributes, backend) for member in self.members])
 
 
 def load(name: str | Path = DEFAULT) -> Model:

@@ -15,7 +15,7 @@ from matscreen.kernels.backend import Backend, as_numpy, resolve
 from matscreen.kernels.features import cpu, reference
 from matscreen.kernels.features.tables import COLUMNS, TABLES, WARD_FEATURE_NAMES
 
-__all__ = ["COLUMNS", "WARD_FEATURE_NAMES", "composition_features", "ward_features"]
+__all__ = ["COLUMNS", "WARD_FEATURE_NAMES", "composition_features", "standardised", "ward_features"]
 
 
 def ward_features(fractions: np.ndarray, threads: int = 1, backend: Backend = "auto") -> np.ndarray:
@@ -84,3 +84,23 @@ def composition_features(
         parts = [slice(*cut) for cut in itertools.pairwise(cuts)]
         list(pool.map(lambda p: cpu.composition_features(elements[p], amounts[p], result[p]), parts))
     return result
+
+
+def standardised(
+    features: np.ndarray, mean: np.ndarray, scale: np.ndarray, largest: float, backend: Backend = "auto"
+) -> np.ndarray:
+    """(features − mean) / scale, cut to ±largest, in one pass: what a network is given.
+
+    Parameters
+    ----------
+    features : (N, F) float64
+    mean, scale : (F,) float64, no scale 0
+
+    Returns
+    -------
+    (N, F) float32
+    """
+    if features.ndim != 2 or mean.shape != features.shape[1:] or scale.shape != mean.shape:
+        raise ValueError(f"features {features.shape}, mean {mean.shape} and scale {scale.shape} do not fit")
+    run = cpu.standardised if resolve(backend, "features") == "cpu" else reference.standardised
+    return run(features, mean, scale, largest)

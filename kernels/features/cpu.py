@@ -155,3 +155,17 @@ def _fill(elements, amounts, tables, result):
                 average += share[i] * share[j] * ionic
         out[at + 5] = strongest
         out[at + 6] = average
+
+
+def standardised(features: np.ndarray, mean: np.ndarray, scale: np.ndarray, largest: float) -> np.ndarray:
+    """See the package."""
+    out = np.empty(features.shape, np.float32)
+    _standardise(np.ascontiguousarray(features, np.float64), mean, scale, largest, out)
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _standardise(features, mean, scale, largest, out):
+    for n in range(len(features)):
+        for j in range(len(mean)):
+            out[n, j] = min(max((features[n, j] - mean[j]) / scale[j], -largest), largest)

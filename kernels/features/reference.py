@@ -66,3 +66,9 @@ def composition_features(elements: np.ndarray, amounts: np.ndarray) -> np.ndarra
         present = own > 0
         rows.append(attributes(own[present], counts[present] / counts[present].sum()))
     return np.array(rows, np.float64).reshape(len(elements), 145)
+
+
+def standardised(features: np.ndarray, mean: np.ndarray, scale: np.ndarray, largest: float) -> np.ndarray:
+    """See the package."""
+    standard: np.ndarray = ((features - mean) / scale).clip(-largest, largest).astype(np.float32)
+    return standard

@@ -61,6 +61,15 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["train", "elemnet", "--data", "no.csv", "--out", "x.safetensors"], "no such file: no.csv"),
         (["train", "elemnet", "--data", "no.csv", "--out", "x.bin"], "--out must be"),
         (["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--epochs", "-1"], "--epochs must be positive"),
+        (["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--members", "0"], "--members takes"),
+        (["train", "pairnet", "--data", "a", "--out", "b.safetensors", "--recipe", "published"], "no recipe of it was"),
+        (
+            ["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--folds", "5", "--hold-out-system", "Ti-O"],
+            "give one of --folds",
+        ),
+        (["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--hold-out-elements", "Xy"], "unknown element"),
+        (["evaluate", "--data", "a", "--baseline", "svm"], "no such file: a"),
+        (["distill", "elemnet-oqmd", "--samples", "5"], "at least 1,000"),
         (["train", "elmnet", "--data", "a", "--out", "b.safetensors"], "no network 'elmnet': give one of elemnet, "),
         (["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--from", "nothing"], "no model 'nothing'"),
         (["evaluate", "--data", "no.csv"], "no such file: no.csv"),
@@ -147,6 +156,26 @@ def test_evaluate(
     assert float(first["mae"]) == rows[0]["mae"]
     assert run(monkeypatch, "evaluate", "--data", str(compounds), "--part", "test") == 0
     assert "oxides" in capsys.readouterr().out
+
+
+def test_train_on_folds_and_hold_outs(
+    compounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train = ("train", "pairnet", "--data", str(compounds), "--epochs", "3", "--batch", "64", "--out")
+    assert run(monkeypatch, *train, "k.safetensors", "--folds", "2") == 0
+    assert "test_mae_ev_atom" in capsys.readouterr().out
+    assert len(list(tmp_path.glob("k.fold*.safetensors"))) == 2
+    assert (tmp_path / "k.folds.json").is_file()
+    assert run(monkeypatch, *train, "ti.safetensors", "--hold-out-elements", "Ti-O", "--members", "2") == 0
+    held_out = json.loads((tmp_path / "ti.json").read_text())["data"]["split"]
+    assert held_out["test"] == 6
+    assert held_out["elements"] == [8, 22]
+    assert run(monkeypatch, "evaluate", "--data", str(compounds), "--model", "ti.safetensors", "--part", "test") == 0
+    assert "6" in capsys.readouterr().out
+    assert run(monkeypatch, *train, "fe.safetensors", "--hold-out-system", "Fe-Cl") == 0
+    assert run(monkeypatch, "evaluate", "--data", str(compounds), "--baseline", "random-forest-attributes") == 0
+    assert "random-forest-attributes on compounds.parquet, test" in capsys.readouterr().out
 
 
 def test_readme_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from conftest import published
 from matscreen.engine import PhaseTable
 from matscreen.kernels.backend import BackendError
-from matscreen.kernels.features import COLUMNS, WARD_FEATURE_NAMES, composition_features, ward_features
+from matscreen.kernels.features import COLUMNS, WARD_FEATURE_NAMES, composition_features, standardised, ward_features
 from matscreen.kernels.features.cpu import _WORDS
 from matscreen.kernels.features.reference import MOST_ATOMS, formula_unit
 from matscreen.kernels.features.tables import TABLES
@@ -152,3 +152,13 @@ def test_errors() -> None:
         composition_features(iron.astype(int), np.array([[1]]))
     with pytest.raises(BackendError, match="no GPU version"):
         composition_features(iron, np.array([[1]]), backend="gpu")
+
+
+def test_standardised_against_its_definition(rng: np.random.Generator) -> None:
+    features, mean, scale = rng.normal(size=(300, 145)) * 50, rng.normal(size=145), rng.uniform(0.1, 20, 145)
+    ours = standardised(features, mean, scale, 8.0)
+    assert ours.dtype == np.float32
+    np.testing.assert_array_equal(ours, standardised(features, mean, scale, 8.0, backend="reference"))
+    assert (np.abs(ours) == 8).mean() > 0.01
+    with pytest.raises(ValueError, match="do not fit"):
+        standardised(features, mean[:3], scale, 8.0)
