@@ -22,6 +22,11 @@ from matscreen.models.target import FORMATION_ENERGY, Target
 from matscreen.models.transfer import network_of
 
 
+@pytest.fixture
+def elemnet() -> Model:
+    return models.load("elemnet-oqmd")
+
+
 @pytest.mark.parametrize("name", ["elemnet", "plain-17", "srnet-24", "irnet-17", "pairnet"])
 def test_a_network_comes_back_from_its_file(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     plan = ARCHITECTURES[name]
@@ -75,36 +80,36 @@ def test_a_card_that_names_another_network(tmp_path: Path) -> None:
         network_of(models.load(tmp_path / "m.safetensors"), FORMATION_ENERGY)
 
 
-def test_another_target_gets_a_last_layer_of_its_own(model: Model) -> None:
+def test_another_target_gets_a_last_layer_of_its_own(elemnet: Model) -> None:
     gaps = Target(("band_gap_ev", "volume"))
-    network, _ = network_of(model, gaps, seed=3)
-    again, _ = network_of(model, gaps, seed=3)
+    network, _ = network_of(elemnet, gaps, seed=3)
+    again, _ = network_of(elemnet, gaps, seed=3)
     assert network.last.weight.shape[0] == 2
     assert torch.equal(network.last.weight, again.last.weight)
-    kept, _ = network_of(model, FORMATION_ENERGY)
+    kept, _ = network_of(elemnet, FORMATION_ENERGY)
     first = (net.stacks[0].sequences[0].dense.weight for net in (network, kept))
     assert torch.equal(*first)
 
 
-def test_fine_tuning_starts_where_the_model_is(compounds: Path, tmp_path: Path, model: Model) -> None:
+def test_fine_tuning_starts_where_the_model_is(compounds: Path, tmp_path: Path, elemnet: Model) -> None:
     still = Recipe(epochs=1, batch=64, learning_rate=1e-30, one_cycle=False, weight_decay=0, anchors=0)
-    same = fit("elemnet", compounds, tmp_path / "same.safetensors", still, start=model)
+    same = fit("elemnet", compounds, tmp_path / "same.safetensors", still, start=elemnet)
     formulas = ["LiFePO4", "NaCl", "TiO2"]
-    np.testing.assert_allclose(same.predict(formulas), model.predict(formulas), atol=2e-3)  # half precision
-    assert same.card["training"]["start_name"] == model.name
-    assert same.card["training"]["start"] == model.checksum
+    np.testing.assert_allclose(same.predict(formulas), elemnet.predict(formulas), atol=2e-3)  # half precision
+    assert same.card["training"]["start_name"] == elemnet.name
+    assert same.card["training"]["start"] == elemnet.checksum
     tuned_recipe = Recipe(epochs=6, batch=32, learning_rate=2e-4, weight_decay=0, anchors=0)
-    tuned = fit("elemnet", compounds, tmp_path / "tuned.safetensors", tuned_recipe, start=model)
+    tuned = fit("elemnet", compounds, tmp_path / "tuned.safetensors", tuned_recipe, start=elemnet)
     before, after = (m.card["metrics"]["test_mae_ev_atom"] for m in (same, tuned))
     assert after < 0.7 * before
     with pytest.raises(InputError, match="of the network elemnet, not irnet-17"):
-        fit("irnet-17", compounds, tmp_path / "x.safetensors", still, start=model)
+        fit("irnet-17", compounds, tmp_path / "x.safetensors", still, start=elemnet)
 
 
-def test_report(compounds: Path, model: Model) -> None:
-    data, predicted = predictions(model, compounds, "all", Split())
-    assert split_of(model) == Split()
-    np.testing.assert_allclose(predicted[:, 0], model.predict(data.formulas), atol=1e-5)
+def test_report(compounds: Path, elemnet: Model) -> None:
+    data, predicted = predictions(elemnet, compounds, "all", Split())
+    assert split_of(elemnet) == Split()
+    np.testing.assert_allclose(predicted[:, 0], elemnet.predict(data.formulas), atol=1e-5)
     rows = {row["compounds"]: row for row in report(data, predicted)}
     error = predicted[:, 0].astype(float) - data.energies
     assert rows["all"]["number"] == rows["2 elements"]["number"] == len(data)
@@ -114,6 +119,6 @@ def test_report(compounds: Path, model: Model) -> None:
     assert rows["oxides"]["mean_error"] == pytest.approx(error[oxides].mean())
     assert sum(rows[k]["number"] for k in ("oxides", "chalcogenides", "halides", "pnictides")) == len(data)
     assert "none of these" not in rows
-    parts = [predictions(model, compounds, part, Split(3))[0] for part in ("train", "validation", "test")]
+    parts = [predictions(elemnet, compounds, part, Split(3))[0] for part in ("train", "validation", "test")]
     assert sorted(formula for part in parts for formula in part.formulas) == sorted(data.formulas)
     assert len(dataset.load_clean(compounds)[0]) == len(data)
