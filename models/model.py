@@ -21,7 +21,7 @@ from matscreen.models.member import Member, from_tensors, to_tensors
 from matscreen.models.target import Target
 
 SHIPPED = Path(__file__).parent / "weights"
-DEFAULT = "elemnet-oqmd"
+DEFAULT = "pairnet-oqmd"
 ARCHITECTURE = "dense-relu"
 
 ROWS = 1024

@@ -79,6 +79,10 @@ def main() -> None:
         y = [np.quantile(np.abs(error[places == b]), 0.6827) for b in range(10)]
         right.loglog(x, y, "o-", ms=4)
         right.plot(x, x, color="0.6", lw=0.8)
+        for axis in (right.xaxis, right.yaxis):
+            axis.set_minor_formatter("")
+        right.set_xticks(ticks := (0.02, 0.05, 0.1), [str(tick) for tick in ticks])
+        right.set_yticks(ticks, [str(tick) for tick in ticks])
         right.set(xlabel="predicted uncertainty (scaled spread, eV/atom)", ylabel="68% of the errors below (eV/atom)")
     drawn.suptitle(f"{model.name} on {len(error):,} compounds that it did not learn from")
     save_figure(drawn, run.results / f"calibration-{model.name}.png")
