@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for name in ("enumeration", "features", "hull", "mlp_cpu", "scan"):
+for name in ("enumeration", "features", "hull", "mlp_cpu", "cascade", "scan"):
     subprocess.run([sys.executable, "-m", f"bench.{name}"], check=True)

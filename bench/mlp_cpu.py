@@ -1,12 +1,14 @@
-"""ElemNet on one core: compositions a second; peers: the same network in plain PyTorch and in NumPy, at batch 4096."""
+"""Networks on one core: compositions a second; peers: ElemNet in plain PyTorch and in NumPy, at batch 4096."""
 
 import numpy as np
 import torch
 
 from bench.harness import median_seconds, publish, sgemm_rate
 from matscreen import models
+from matscreen.engine.distill import flop as cost
 from matscreen.kernels import mlp
 from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
+from matscreen.models.elements import ELEMNET_ELEMENTS
 
 COUNT, BATCH = 16_384, 4096
 
@@ -36,6 +38,15 @@ def main() -> None:
     # Products that are done; the first layer is a gather of four rows and costs next to nothing.
     flop = 2 * sum(w.shape[0] * w.shape[1] for w in layers.weights[1:])
     limit = sgemm_rate()
+    pairnet = models.load("pairnet-oqmd")
+    elements = np.sort(np.array(ELEMNET_ELEMENTS, np.uint8)[places], axis=1)
+    amounts = generator.integers(1, 4, elements.shape).astype(np.uint8)
+    rates = {}
+    for name, model in (("pairnet-oqmd", pairnet), ("its student", pairnet.student and pairnet.student.model)):
+        if model:
+            one = COUNT / median_seconds(lambda model=model: model.energies(elements, amounts))
+            rates[f"{name}, compositions/s/core"] = one
+            rates[f"{name}, share of the limit"] = one * sum(cost(member) for member in model.members) / limit
     publish(
         "mlp_cpu",
         {
@@ -46,6 +57,7 @@ def main() -> None:
             "ratio to NumPy": ours / numpy,
             "limit: best sgemm, GFLOP/s": limit / 1e9,
             "share of the limit over the whole forward": ours * flop / limit,
+            **rates,
         },
     )
 
