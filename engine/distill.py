@@ -31,9 +31,6 @@ from matscreen.models.training import Progress, train
 
 NETWORK = "pairnet-student"
 RECIPE = Recipe(epochs=20, batch=1024, learning_rate=2e-3, weight_decay=0.05, anchors=0)
-RUN = 5
-"""Members that follow each other are taken together: unranking one costs as much as a few."""
-
 BELOW = 0.0
 """eV/atom; the band covers compositions that the model puts at least so far below the hull."""
 
@@ -94,11 +91,8 @@ def distill(
 
 
 def sample(space: CompositionSpace, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Elements and amounts (count, K) of members drawn with replacement, a few neighbours at a time."""
-    starts = np.sort(generator.integers(0, len(space) - RUN + 1, -(-count // RUN)))
-    parts = [schema.composition_arrays(space.chunk(start, start + RUN))[1:] for start in starts.tolist()]
-    elements, amounts = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
-    return elements, amounts
+    """Elements and amounts (count, K) of members drawn evenly, with replacement."""
+    return schema.composition_arrays(space.take(generator.integers(0, len(space), count)))[1:]
 
 
 def flop(member: Member) -> int:

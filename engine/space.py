@@ -149,6 +149,20 @@ class CompositionSpace:
             raise IndexError(f"ids {start} to {stop} do not lie in a space of {len(self)} compositions")
         return schema.composition_batch(np.arange(start, stop, dtype=np.int64), *self._arrays(start, stop))
 
+    def take(self, ids: np.ndarray) -> pa.RecordBatch:
+        """Compositions by id, (N,) integer, in the order given: `schema.compositions`. IndexError outside the space."""
+        ids = np.asarray(ids, np.int64)
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(self):
+            raise IndexError(f"ids {ids.min()} to {ids.max()} do not lie in a space of {len(self)} compositions")
+        width = self.arity[-1]
+        elements, amounts = np.empty((len(ids), width), np.uint8), np.empty((len(ids), width), np.uint8)
+        for block in self.blocks:
+            mine = (ids >= block.start) & (ids < block.stop)
+            elements[mine], amounts[mine] = enumeration.unrank_each(
+                ids[mine] - block.start, self._free, self._required, block.ratios, width
+            )
+        return schema.composition_batch(ids, elements, amounts)
+
     def ranges(self, size: int) -> Iterator[tuple[int, int]]:
         """Ids (start, stop) of consecutive chunks of about `size` compositions, each of whole chemical systems."""
         if size < 1:

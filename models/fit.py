@@ -156,7 +156,7 @@ def write_model(
     true = data.values[rows]
     whole, half = ([trained(one.network, one.encoding, dtype) for one in done] for dtype in (np.float32, np.float16))
     full, halved = (predictions(members, data, rows) for members in (whole, half))
-    moved = np.abs(halved - full).mean() / (1 if target.classes else np.nanstd(true))
+    moved = np.abs(halved - full).mean() / (1 if target.classes else np.nanstd(data.values))
     use_half = bool(moved < HALF_PRECISION_COST)
     shipped = halved if use_half else full
     history = [one.history for one in done]

@@ -76,6 +76,12 @@ def on_hull(fractions: np.ndarray, energies: np.ndarray) -> np.ndarray:
     return np.flatnonzero(energies <= hull_energy(fractions, fractions, energies) + 1e-9)
 
 
+def nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N,) largest difference of a fraction from the nearest of the others; infinite if there are none."""
+    apart: np.ndarray = np.abs(points[:, None] - others[None]).max(axis=2).min(axis=1, initial=np.inf)
+    return apart
+
+
 def embedded(fractions: np.ndarray, symbols: tuple[str, ...]) -> np.ndarray:
     """(N, 86) from fractions of a few elements."""
     numbers = np.tile(np.array([ATOMIC_NUMBERS[s] for s in symbols], np.uint8), (len(fractions), 1))
@@ -94,8 +100,7 @@ def draw(run: Job, data: Dataset, name: str, models: dict[str, Any]) -> dict[str
     for axes, (label, predict) in zip(np.atleast_1d(picture.subplots(1, len(models))), models.items(), strict=True):
         predicted = predict(embedded(grid, symbols)).astype(np.float64)
         stable = on_hull(grid, predicted)
-        distance = np.abs(grid[stable][:, None] - known[true][None]).max(axis=2).min(axis=1)
-        missed = np.abs(known[true][:, None] - grid[stable][None]).max(axis=2).min(axis=1)
+        distance, missed = nearest(grid[stable], known[true]), nearest(known[true], grid[stable])
         counts[label] = {
             "stable by the model": len(stable),
             "of them within 3% of a stable compound": int((distance < 0.03).sum()),

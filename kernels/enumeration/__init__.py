@@ -11,7 +11,7 @@ from matscreen.kernels.backend import Backend, resolve
 from matscreen.kernels.enumeration import cpu, reference
 from matscreen.kernels.enumeration.reference import block_size, ratio_table
 
-__all__ = ["block_size", "rank", "ratio_table", "unrank"]
+__all__ = ["block_size", "rank", "ratio_table", "unrank", "unrank_each"]
 
 
 def unrank(
@@ -50,6 +50,39 @@ def unrank(
         raise ValueError(f"width {width} is less than the arity {ratios.shape[1]}")
     run = cpu.unrank if resolve(backend, "enumeration") == "cpu" else reference.unrank
     return run(start, stop, free, required, ratios, width)
+
+
+def unrank_each(
+    ranks: np.ndarray,
+    free: np.ndarray,
+    required: np.ndarray,
+    ratios: np.ndarray,
+    width: int,
+    backend: Backend = "auto",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compositions of a block by number, in the order given; a range is better left to `unrank`.
+
+    Parameters
+    ----------
+    ranks : (N,) int64, from 0 to block_size(...) − 1
+    free, required, ratios, width : as in `unrank`
+
+    Returns
+    -------
+    elements, amounts : (N, width) uint8, as from `unrank`
+
+    Raises
+    ------
+    IndexError
+        If a number does not lie in the block.
+    """
+    size = block_size(len(free), len(required), ratios.shape[1], len(ratios))
+    if len(ranks) and not 0 <= int(ranks.min()) <= int(ranks.max()) < size:
+        raise IndexError(f"compositions {ranks.min()} to {ranks.max()} do not lie in a block of {size}")
+    if width < ratios.shape[1]:
+        raise ValueError(f"width {width} is less than the arity {ratios.shape[1]}")
+    run = cpu.unrank_each if resolve(backend, "enumeration") == "cpu" else reference.unrank_each
+    return run(ranks, free, required, ratios, width)
 
 
 def rank(

@@ -24,6 +24,20 @@ def unrank(
     return elements, amounts
 
 
+def unrank_each(
+    ranks: np.ndarray, free: np.ndarray, required: np.ndarray, ratios: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """See the package."""
+    elements = np.empty((len(ranks), width), np.uint8)
+    amounts = np.empty((len(ranks), width), np.uint8)
+    arity = ratios.shape[1]
+    padded = np.zeros((len(ratios), width), np.uint8)
+    padded[:, :arity] = ratios
+    binomials = _binomials(len(free), arity)
+    _fill_each(ranks.astype(np.int64, copy=False), elements, amounts, free, required, padded, arity, binomials)
+    return elements, amounts
+
+
 def rank(
     elements: np.ndarray, amounts: np.ndarray, free: np.ndarray, required: np.ndarray, ratios: np.ndarray
 ) -> np.ndarray:
@@ -93,6 +107,12 @@ def _fill(start, elements, amounts, free, required, ratios, arity, binomials):
             i += 1
         if k:
             chosen[i] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill_each(ranks, elements, amounts, free, required, ratios, arity, binomials):
+    for n in range(len(ranks)):
+        _fill(ranks[n], elements[n], amounts[n], free, required, ratios, arity, binomials)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -47,6 +47,16 @@ def unrank(
     return elements, amounts
 
 
+def unrank_each(
+    ranks: np.ndarray, free: np.ndarray, required: np.ndarray, ratios: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """See the package: each by itself."""
+    rows = [unrank(rank, rank + 1, free, required, ratios, width) for rank in ranks.tolist()]
+    nothing = np.zeros((0, width), np.uint8)
+    elements, amounts = zip(*rows, strict=True) if rows else ((nothing,), (nothing,))
+    return np.concatenate(elements), np.concatenate(amounts)
+
+
 def rank(
     elements: np.ndarray, amounts: np.ndarray, free: np.ndarray, required: np.ndarray, ratios: np.ndarray
 ) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Composition space: an array whose ids never change."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,3 +141,14 @@ def test_element_sets() -> None:
     for group in GROUPS:
         assert set(parse_elements(group)) <= set(parse_elements("all"))
     assert [SYMBOLS[z] for z in parse_elements("lanthanides")][::14] == ["La", "Lu"]
+
+
+def test_take_is_what_slices_are(rng: np.random.Generator) -> None:
+    for space in (CompositionSpace("all"), CompositionSpace("Li-Fe-P-O", require="O"), CompositionSpace("Li-Fe", (2,))):
+        ids = np.concatenate([rng.integers(0, len(space), 200), [0, len(space) - 1], [b.start for b in space.blocks]])
+        taken = space.take(ids)
+        one_by_one = [space.chunk(i, i + 1) for i in ids.tolist()]
+        assert taken.equals(pa.Table.from_batches(one_by_one).combine_chunks().to_batches()[0])
+    assert space.take(np.array([], int)).num_rows == 0
+    with pytest.raises(IndexError, match="do not lie in a space"):
+        space.take(np.array([0, len(space)]))

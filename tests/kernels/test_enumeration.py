@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matscreen.kernels.enumeration import block_size, rank, ratio_table, unrank
+from matscreen.kernels.enumeration import block_size, rank, ratio_table, unrank, unrank_each
 
 NONE = np.zeros(0, np.uint8)
 
@@ -95,3 +95,17 @@ def test_errors() -> None:
         unrank(0, 1, free, NONE, ratios, 2, backend="gpu")
     with pytest.raises(ValueError, match="unknown backend"):
         unrank(0, 1, free, NONE, ratios, 2, backend="fpga")  # type: ignore[arg-type]
+
+
+def test_unrank_each_against_the_definition(rng: np.random.Generator) -> None:
+    free, required, ratios = np.array([3, 8, 11, 26, 40], np.uint8), np.array([15], np.uint8), ratio_table(3, 9)
+    size = block_size(5, 1, 3, len(ratios))
+    ranks = rng.permutation(size)[:300]
+    ours = unrank_each(ranks, free, required, ratios, 4)
+    for found, expected in zip(ours, unrank_each(ranks, free, required, ratios, 4, backend="reference"), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert unrank_each(ranks[:0], free, required, ratios, 4, backend="reference")[0].shape == (0, 4)
+    with pytest.raises(IndexError, match="do not lie in a block"):
+        unrank_each(np.array([size]), free, required, ratios, 4)
+    with pytest.raises(ValueError, match="less than the arity"):
+        unrank_each(ranks, free, required, ratios, 2)
