@@ -8,9 +8,18 @@ import pyarrow as pa
 from matscreen.models.errors import InputError
 
 
-def _field(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
+def _field(name: str, kind: pa.DataType, description: str, unit: str = "", nullable: bool = False) -> pa.Field:
     metadata = {"description": description} | ({"unit": unit} if unit else {})
-    return pa.field(name, kind, nullable=False, metadata=metadata)
+    return pa.field(name, kind, nullable=nullable, metadata=metadata)
+
+
+UNCERTAINTY = _field(
+    "uncertainty_ev_atom",
+    pa.float32(),
+    "standard deviation of the prediction's error, by how far the model's networks differ; null from a single one",
+    "eV/atom",
+    nullable=True,
+)
 
 
 def compositions(width: int) -> pa.Schema:
@@ -53,6 +62,7 @@ CANDIDATES = pa.schema(
         _field("amounts", pa.list_(pa.uint8()), "atoms of each element", "atoms per formula unit"),
         _field("n_elements", pa.uint8(), "number of elements"),
         _field("formation_energy_ev_atom", pa.float32(), "predicted by the model, in float32", "eV/atom"),
+        UNCERTAINTY,
         _field("hull_energy_ev_atom", pa.float64(), "lower convex hull of the reference phases", "eV/atom"),
         _field("hull_distance_ev_atom", pa.float64(), "formation energy − hull energy; negative below", "eV/atom"),
         _field("decomposition", _DECOMPOSITION, "reference phases on the hull at this composition"),
@@ -92,5 +102,8 @@ def composition_arrays(chunk: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, n
 
 def candidate_batch(columns: Iterable[object]) -> pa.RecordBatch:
     """Candidates from their columns, in the schema's order."""
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, CANDIDATES, strict=True)]
+    arrays = [
+        column if isinstance(column, pa.Array) else pa.array(column, field.type)
+        for column, field in zip(columns, CANDIDATES, strict=True)
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=CANDIDATES)

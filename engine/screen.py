@@ -85,32 +85,45 @@ def screen_chunk(
         started = time.perf_counter()
         return hull.hull_energies(elements, amounts, phases.index), time.perf_counter() - started
 
+    student = None if exact else model.student
     with ThreadPoolExecutor(1) as side:  # the hull does not need the prediction: both kernels run at once
         hull_stage = side.submit(hull_energies)
         started = time.perf_counter()
-        student = None if exact else model.student
-        predicted = (student.model if student else model).energies(elements, amounts)
+        energies, uncertainties = _predicted(student.model if student else model, elements, amounts)
         predict_seconds = time.perf_counter() - started
         hull_energy, hull_seconds = hull_stage.result()
 
     rows = np.arange(len(ids))
     if student:
         started = time.perf_counter()
-        rows = np.flatnonzero(predicted - hull_energy < student.band_ev_atom - threshold)
-        predicted[rows] = model.energies(elements[rows], amounts[rows])
+        rows = np.flatnonzero(energies - hull_energy < student.band_ev_atom - threshold)
+        energies, uncertainties = _predicted(model, elements[rows], amounts[rows])
         predict_seconds += time.perf_counter() - started
-    kept = rows[predicted[rows] - hull_energy[rows] < -threshold]
+    keep = np.flatnonzero(energies - hull_energy[rows] < -threshold)
     started = time.perf_counter()
-    parts = [
-        _candidates(ids[part], elements[part], amounts[part], predicted[part], phases)
-        for part in np.split(kept, range(AT_ONCE, len(kept), AT_ONCE))
-    ]
+
+    def described(part: np.ndarray) -> pa.RecordBatch:
+        at = rows[part]
+        return _candidates(ids[at], elements[at], amounts[at], energies[part], uncertainties[part], phases)
+
+    parts = [described(part) for part in np.split(keep, range(AT_ONCE, len(keep), AT_ONCE))]
     describe_seconds = time.perf_counter() - started
     return Screened(pa.concat_batches(parts), len(ids), len(rows), predict_seconds, hull_seconds, describe_seconds)
 
 
+def _predicted(model: Model, elements: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Formation energies and their uncertainties, NaN from a single network."""
+    energies, uncertainties = model.uncertain_energies(elements, amounts)
+    return energies, np.full(len(energies), np.nan, np.float32) if uncertainties is None else uncertainties
+
+
 def _candidates(
-    ids: np.ndarray, elements: np.ndarray, amounts: np.ndarray, energies: np.ndarray, phases: PhaseTable
+    ids: np.ndarray,
+    elements: np.ndarray,
+    amounts: np.ndarray,
+    energies: np.ndarray,
+    uncertainties: np.ndarray,
+    phases: PhaseTable,
 ) -> pa.RecordBatch:
     # Each survivor's hull is found again by itself: its digits do not depend on what else was in the chunk.
     hull_energy, decompositions = phases.decompositions(elements, amounts)
@@ -126,6 +139,7 @@ def _candidates(
             atoms,
             [len(own) for own in symbols],
             energies,
+            pa.array(uncertainties, pa.float32(), from_pandas=True),  # NaN is null
             hull_energy,
             energies - hull_energy,
             decompositions,

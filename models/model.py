@@ -86,12 +86,15 @@ class Model:
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `predict`, and the standard deviation over the members, of the same shape. ModelError with fewer than two.
 
-        How far members differ says little by itself of how far they err; see `calibration` in the model's card.
+        That of a formation energy is scaled, see `uncertain_energies`; of anything else, members that agree may still
+        be wrong together.
         """
         if len(self.members) < 2:
             raise ModelError(f"{self.name} has one member; an uncertainty takes several (train --members)")
         predicted = self.outputs(*composition_arrays(formulas), backend=backend)
         mean, spread = predicted.mean(axis=0), predicted.std(axis=0, ddof=1)
+        if self.target.energy is not None:
+            spread[:, self.target.energy] *= self._scale()
         return (mean[:, 0], spread[:, 0]) if mean.shape[1] == 1 else (mean, spread)
 
     def energies(self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto") -> np.ndarray:
@@ -106,10 +109,27 @@ class Model:
         -------
         (N,) float32, eV/atom (float64 with backend="reference"). ModelError from a model of something else
         """
+        return self.uncertain_energies(elements, amounts, backend)[0]
+
+    def uncertain_energies(
+        self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto"
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """`energies`, and of an ensemble also (N,) float32 standard deviations of their errors, eV/atom.
+
+        Those are the standard deviations over the members times the scale that compounds held out gave (the card's
+        calibration): members that agree may be wrong together.
+        """
         if self.target.energy is None:
             raise ModelError(f"{self.name} predicts {self.target}, not formation energies")
-        energies: np.ndarray = self.outputs(elements, amounts, backend)[:, :, self.target.energy].mean(axis=0)
-        return energies
+        members = self.outputs(elements, amounts, backend)[:, :, self.target.energy]
+        if len(members) == 1:
+            return members[0], None
+        return members.mean(axis=0), self._scale() * members.std(axis=0, ddof=1)
+
+    def _scale(self) -> float:
+        """Error over spread, of formation energies."""
+        told = self.card.get("calibration", {}).get("uncertainty", {})
+        return float(told.get("scale", 1.0))
 
     def outputs(self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto") -> np.ndarray:
         """(members, N, outputs) of compositions given as arrays (see `energies`): properties, or probabilities."""

@@ -36,7 +36,7 @@ def print_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]
 
 
 def print_compositions(table: pa.Table, form: str, title: str) -> None:
-    """Candidates or predictions in the form asked for. Columns: formula, the three energies, decomposition, others."""
+    """Candidates or predictions in the form asked for. Columns: formula, the energies, decomposition, others."""
     if form == "json":
         json.dump(table.to_pylist(), sys.stdout, indent=1)
         print()
@@ -55,10 +55,11 @@ def print_compositions(table: pa.Table, form: str, title: str) -> None:
             row["formula"],
             f"{row['hull_distance_ev_atom']:.3f}",
             f"{row['formation_energy_ev_atom']:.3f}",
+            "" if row["uncertainty_ev_atom"] is None else f"±{row['uncertainty_ev_atom']:.3f}",
             f"{row['hull_energy_ev_atom']:.3f}",
             mixture(row["decomposition"]),
         )
         for rank, row in enumerate(table.to_pylist(), start=1)
     ]
-    headers = ("", "formula", "hull distance", "predicted", "hull", "known phases there (fractions of atoms)")
+    headers = ("", "formula", "hull distance", "predicted", "", "hull", "known phases there (fractions of atoms)")
     print_table(title, headers, rows, left=2)

@@ -38,13 +38,14 @@ def predict(
     for row in np.flatnonzero((elements > 0).sum(axis=1) > MAX_ELEMENTS).tolist():
         raise InputError(f"{given[row]}: more than {MAX_ELEMENTS} elements")
     network = o.open_model(model)
-    energies = network.energies(elements, amounts)
+    energies, uncertainties = network.uncertain_energies(elements, amounts)
     phases = o.open_reference(reference, formula_column, energy_column, say)
     hull_energies, decompositions = phases.decompositions(elements, amounts)
     table = pa.table(
         {
             "formula": given,
             "formation_energy_ev_atom": energies,
+            "uncertainty_ev_atom": pa.array(uncertainties) if uncertainties is not None else pa.nulls(len(given)),
             "hull_energy_ev_atom": hull_energies,
             "hull_distance_ev_atom": energies.astype(np.float64) - hull_energies,
             "decomposition": decompositions,
