@@ -9,8 +9,9 @@ from scipy.spatial import ConvexHull
 from bench.harness import DATA, copy_rate, median_seconds, publish
 from matscreen.engine import PhaseTable
 from matscreen.kernels.enumeration import ratio_table
-from matscreen.kernels.hull import HullIndex, hull_energies
+from matscreen.kernels.hull import HullIndex, decomposition_energies, hull_energies
 from matscreen.models.elements import SYMBOLS
+from matscreen.models.formula import composition_arrays
 
 SYSTEMS, PYMATGEN_SYSTEMS = 2000, 40
 
@@ -32,6 +33,39 @@ def with_qhull(points: np.ndarray, fractions: np.ndarray) -> np.ndarray:
     planes = hull.equations[hull.equations[:, 3] < -1e-12]
     energies: np.ndarray = (-(fractions[:, :3] @ planes[:, :3].T + planes[:, 4]) / planes[:, 3]).max(axis=1)
     return energies
+
+
+def each_against_the_others(table: PhaseTable) -> dict[str, float]:
+    """Every compound of a table against the hull of all others, and the same for some with pymatgen."""
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+    from pymatgen.core import Composition
+
+    elements, amounts = composition_arrays(table.table["formula"].to_pylist())
+    energies = table.table["formation_energy_ev_atom"].to_numpy()
+    seconds = median_seconds(lambda: decomposition_energies(elements, amounts, energies), 3)
+    ours = decomposition_energies(elements, amounts, energies)
+    entries = [
+        PDEntry(Composition({SYMBOLS[z]: n for z, n in zip(own, atoms, strict=True) if z}), energy * atoms.sum())
+        for own, atoms, energy in zip(elements.tolist(), amounts, energies.tolist(), strict=True)
+    ]
+    sets = [frozenset(z for z in own if z) for own in elements.tolist()]
+    times, worst = [], 0.0
+    for row in np.random.default_rng(1).choice(len(entries), PYMATGEN_SYSTEMS, replace=False).tolist():
+        others = [
+            entry for at, (entry, own) in enumerate(zip(entries, sets, strict=True)) if own <= sets[row] and at != row
+        ]
+        others += [PDEntry(Composition(SYMBOLS[z]), 0.0) for z in sets[row]]
+        started = time.perf_counter()
+        competing = PhaseDiagram(others).get_hull_energy_per_atom(entries[row].composition)
+        times.append(time.perf_counter() - started)
+        worst = max(worst, abs(entries[row].energy_per_atom - competing - ours[row]))
+    return {
+        "compounds against the hull of all others": float(len(entries)),
+        "seconds for all of them, one core": seconds,
+        "pymatgen, seconds for all of them": statistics.median(times) * len(entries),
+        "ratio of these": statistics.median(times) * len(entries) / seconds,
+        "largest difference of these, eV/atom": worst,
+    }
 
 
 def main() -> None:
@@ -88,6 +122,7 @@ def main() -> None:
             "limit: distances/s that memory could take": copy_rate() / 8,
             "largest difference from Qhull, eV/atom": worst,
             "largest difference from pymatgen, eV/atom": worst_pymatgen,
+            **each_against_the_others(table),
         },
     )
 
