@@ -20,7 +20,10 @@ THRESHOLD = 0.2
 
 
 def largest_rate(lost: int, seen: int) -> float:
-    """Upper end of the 95% confidence interval of a rate of which `lost` of `seen` were found (Clopper–Pearson)."""
+    """What a rate, of which `lost` of `seen` were found, is below with 95% confidence (Clopper–Pearson, one-sided).
+
+    Neighbours in a chunk are alike, so that fewer than `seen` draws are independent: take it for a guide.
+    """
     return float(beta.ppf(0.95, lost + 1, seen - lost)) if seen > lost else 1.0
 
 
@@ -31,7 +34,8 @@ def main() -> None:
     torch.set_num_threads(1)
     model, phases, space = models.load(), PhaseTable.load(), CompositionSpace("all")
     if model.student is None:
-        raise SystemExit(f"{model.name} has no student")
+        print(f"cascade: not measured, {model.name} has no student")
+        return
     chunks = -(-wanted // CHUNK)
     starts = np.linspace(0, len(space) - CHUNK, chunks).astype(np.int64)
     warm = space.chunk(0, 2000)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from matscreen.engine import schema
 from matscreen.engine.reference import PhaseTable
@@ -27,6 +26,7 @@ from matscreen.models.errors import InputError, JobError
 from matscreen.models.member import Member, trained
 from matscreen.models.model import save, student_file
 from matscreen.models.recipe import Recipe
+from matscreen.models.target import FORMATION_ENERGY
 from matscreen.models.training import Progress, train
 
 NETWORK = "pairnet-student"
@@ -49,13 +49,13 @@ def distill(
 ) -> Model:
     """Train a student of `model`, measure its band and write it beside the model's file; returns the model with it.
 
-    `samples` members of the space (by default all of the model's elements, binaries to quaternaries) are learnt from,
-    `calibrate` others measured on. Interrupted while learning, the same call goes on.
+    `samples` members of the space (by default all 446,597,140 compositions) are learnt from, `calibrate` others
+    measured on. Interrupted while learning, the same call goes on. A student that the model had before is replaced.
 
-    InputError for a model of something else or too few samples; JobError if no composition lies below the hull.
+    InputError for a model of something else, or too few samples; JobError if no composition lies below the hull.
     """
-    if model.target.energy is None or model.student is not None:
-        raise InputError(f"{model.name} has a student already, or predicts no formation energies")
+    if model.target.energy is None:
+        raise InputError(f"{model.name} predicts {model.target}, not formation energies")
     if min(samples, calibrate) < 1000:
         raise InputError("--samples and --calibrate take at least 1,000 compositions")
     space = space or CompositionSpace("all")
@@ -66,8 +66,8 @@ def distill(
     started = time.perf_counter()
     energies = model.energies(elements, amounts)
     teacher_rate = samples / (time.perf_counter() - started)
-    network, history = _learn(elements, amounts, energies, recipe, out.with_suffix(".checkpoint"), report)
-    student = trained(*network, np.float16)
+    learned, history = _learn(elements, amounts, energies, recipe, out.with_suffix(".checkpoint"), report)
+    student = trained(*learned, np.float16)
     card: dict[str, Any] = {
         "description": f"student of {model.name}: predicts what it would, for the first pass of a scan",
         "network": NETWORK,
@@ -85,7 +85,7 @@ def distill(
         "teacher_compositions_per_second": round(teacher_rate),
         **told,
     }
-    save(out, [student], ELEMNET_ELEMENTS, model.target, card, np.float16)
+    save(out, [student], ELEMNET_ELEMENTS, FORMATION_ENERGY, card, np.float16)
     out.with_suffix(".checkpoint").unlink()
     return load(model.source)
 
@@ -123,7 +123,7 @@ def measure(
     if not len(above):
         raise JobError(f"{model.name} puts none of {count:,} compositions below the hull of {phases.name}")
     return {
-        "band_ev_atom": round(float(above.max()) + 1e-3, 3),
+        "band_ev_atom": round(max(float(above.max()), 0.0) + 1e-3, 3),
         "calibrated_on": seen,
         "below_the_hull": len(above),
         "rmse_ev_atom": round(float(np.sqrt(squares / seen)), 5),
@@ -155,10 +155,16 @@ def _learn(
         history = train(network, data, encoding, chosen, recipe, checkpoint, report)
     except ValueError as error:
         raise InputError(str(error)) from None
-    torch.manual_seed(0)
     return (network, encoding), history
 
 
 def _bare(student: Member, model: Model) -> Model:
     """The student as a model that has no file yet."""
-    return replace(model, name=f"{model.name}.student", members=(student,), elements=np.array(ELEMNET_ELEMENTS))
+    return replace(
+        model,
+        name=f"{model.name}.student",
+        members=(student,),
+        elements=np.array(ELEMNET_ELEMENTS),
+        target=FORMATION_ENERGY,
+        student=None,
+    )

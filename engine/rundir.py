@@ -127,6 +127,8 @@ def read_config(path: Path) -> RunConfig:
     """The configuration of the run at `path`. InputError if there is none, or it was altered."""
     try:
         document = json.loads((path / "run.json").read_text())
+        if isinstance(document, dict) and isinstance(told := document.get("model"), dict) and "student" not in told:
+            raise InputError(f"the run in {path} is of an older matscreen, which alone can read it")
         config = RunConfig(**{key: document[key] for key in RunConfig.__dataclass_fields__})
         intact = document["fingerprint"] == config.fingerprint
     except FileNotFoundError:

@@ -107,6 +107,9 @@ def scan(
     unknown = sorted(set(space.elements) - set(model.elements.tolist()))
     if unknown:
         raise InputError(f"model {model.name} does not know {', '.join(SYMBOLS[z] for z in unknown)}; exclude them")
+    if model.target.energy is None:
+        raise InputError(f"model {model.name} predicts {model.target}, not formation energies")
+    exact = exact or threshold < 0 or model.student is None
     if chunk_size is None:
         chunk_size = min(max(len(space) // 64, SMALLEST_CHUNK), LARGEST_CHUNK)
     if not 1 <= chunk_size <= 2**24:

@@ -16,7 +16,7 @@ def _field(name: str, kind: pa.DataType, description: str, unit: str = "", nulla
 UNCERTAINTY = _field(
     "uncertainty_ev_atom",
     pa.float32(),
-    "standard deviation of the prediction's error, by how far the model's networks differ; null from a single one",
+    "68% of errors are smaller, by how far the model's networks differ; null from a single one",
     "eV/atom",
     nullable=True,
 )

@@ -45,7 +45,7 @@ def crossvalidate(
     for fold in range(folds):
         split = Split(recipe.seed, folds, fold)
         file = out.with_suffix(f".fold{fold + 1}.safetensors")
-        found = _finished(file, architecture, data_path, recipe, split, start, members)
+        found = _finished(file, architecture, data_path, recipe, split, start, properties, members)
         models.append(
             found
             or fit(
@@ -80,7 +80,14 @@ def crossvalidate(
 
 
 def _finished(
-    file: Path, architecture: str, data: Path, recipe: Recipe, split: Split, start: Model | None, members: int
+    file: Path,
+    architecture: str,
+    data: Path,
+    recipe: Recipe,
+    split: Split,
+    start: Model | None,
+    properties: tuple[str, ...],
+    members: int,
 ) -> Model | None:
     """The model of a fold that an earlier call finished, if it is the one asked for."""
     if not file.is_file() or not file.with_suffix(".held_out.parquet").is_file() or not data.is_file():
@@ -94,6 +101,7 @@ def _finished(
         and all(model.card["training"].get(name) == value for name, value in kept["training"].items())
         and all(model.card["data"]["split"].get(name) == value for name, value in kept["split"].items())
         and len(model.members) == members
+        and model.target.properties == properties
     )
     if not same:
         raise InputError(f"{file} is of another recipe or data set; remove it or train elsewhere")

@@ -46,28 +46,37 @@ class Dataset:
         return Dataset([self.formulas[i] for i in rows], self.fractions[rows], self.values[rows], self.target)
 
 
-def load_clean(path: Path, properties: tuple[str, ...] = (ENERGY,)) -> tuple[Dataset, dict[str, int]]:
+def load_clean(
+    path: Path, properties: tuple[str, ...] = (ENERGY,), classes: tuple[str, ...] | None = None
+) -> tuple[Dataset, dict[str, int]]:
     """Read `path` and clean it; also the number of rows each rule removed.
 
     Formation energies as published (Jha 2020, 3.3.2): single elements go, then energies beyond five standard deviations
     of the mean; of one composition the row with the lowest energy stays. (Elements that do not occur need no rule:
     their input weights are never touched.) Without them elements stay, and of one composition each property's median.
 
-    A single column of text or of true and false holds classes; a composition given with two of them goes.
+    A single column of text or of true and false holds classes; a composition given with two of them goes. `classes`
+    says which are known, in order, or that none are meant (empty); by default they are those that the column holds.
+    Of several properties some may be unknown of a compound; one of which nothing is known goes.
 
     DataError for a table that cannot be used: the message names row and column.
     """
     table = read_columns(path, (FORMULA, *properties))
     formulas = text_column(table, FORMULA, path)
-    values, classes = _values(table, properties, formulas, path)
+    for row, text in enumerate(formulas, start=1):
+        if not text:
+            raise DataError(f"{path}: row {row}: empty formula")
+    values, found = _values(table, properties, formulas, path, classes)
     try:
         elements, amounts = composition_arrays(formulas)
         fractions = fraction_matrix(elements, amounts)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
     counts = {"rows": len(formulas)}
-    target = Target(properties, classes)
-    keep = np.ones(len(formulas), bool)
+    target = Target(properties, found)
+    keep = ~np.isnan(values).all(axis=1)
+    if not keep.all():
+        counts["nothing_known"] = int((~keep).sum())
     if target.energy is not None:
         energies = values[:, target.energy]
         if np.median(np.abs(energies)) > STRAY:
@@ -87,15 +96,24 @@ def load_clean(path: Path, properties: tuple[str, ...] = (ENERGY,)) -> tuple[Dat
 
 
 def _values(
-    table: pa.Table, properties: tuple[str, ...], formulas: list[str], path: Path
+    table: pa.Table, properties: tuple[str, ...], formulas: list[str], path: Path, known: tuple[str, ...] | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """(N, P) float64 of the columns, and the classes if the one column holds some."""
     kind = table.schema.field(properties[0]).type
-    if len(properties) == 1 and (pa.types.is_boolean(kind) or pa.types.is_string(kind)) and properties != (ENERGY,):
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    text = pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if known and not text:
+        raise DataError(f"{path}: {properties[0]} holds no classes; {', '.join(known)} are to be told apart")
+    if len(properties) == 1 and text and properties != (ENERGY,) and known != ():
         labels = text_column(table, properties[0], path)
         for row, label in enumerate(labels, start=1):
             if not label:
                 raise DataError(f"{path}: row {row} ({formulas[row - 1]}): empty {properties[0]}")
+            if known and label not in known:
+                raise DataError(f"{path}: row {row} ({formulas[row - 1]}): {label!r} is none of {', '.join(known)}")
+        if known:
+            return np.array([[known.index(label)] for label in labels], np.float64).reshape(-1, 1), known
         classes, number = np.unique(np.array(labels, dtype=object).astype(str), return_inverse=True)
         if not 2 <= len(classes) <= 100:
             raise DataError(f"{path}: {properties[0]} has {len(classes)} classes; 2 to 100 can be told apart")

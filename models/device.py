@@ -43,6 +43,12 @@ class Place:
         for tensor, part in zip(listed, torch.split(flat, [t.numel() for t in listed]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
+    def agree(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Replace tensors by those of the first process."""
+        if self.ranks > 1:
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor, 0)
+
     def wait(self) -> None:
         """Until all processes are here."""
         if self.ranks > 1:

@@ -37,14 +37,14 @@ class Encoding:
 
     def dense(self, places: np.ndarray, fractions: np.ndarray, attributes: np.ndarray, backend: Backend) -> np.ndarray:
         """(N, inputs) float32 from rows in the tables and fractions, both (N, K), and attributes (N, 145)."""
-        standard = self.standardised(attributes)
+        standard = self.standardised(attributes, backend)
         if self.tables is None:
             return standard
         return np.concatenate([embedding.embed(places, fractions, self.tables, backend), standard], axis=1)
 
-    def standardised(self, attributes: np.ndarray) -> np.ndarray:
-        """(N, 145) attributes → (N, 145) float32."""
-        return standardised(attributes, self.mean, self.scale, LARGEST)
+    def standardised(self, attributes: np.ndarray, backend: Backend = "auto") -> np.ndarray:
+        """(N, 145) attributes → (N, 145) float32 (float64 from the reference)."""
+        return standardised(attributes, self.mean, self.scale, LARGEST, backend)
 
     def before_training(self, fractions: np.ndarray) -> np.ndarray:
         """(N, 86) fractions → (N, inputs) float32 of a network that learns, the fractions before they are embedded."""

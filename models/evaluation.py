@@ -32,17 +32,10 @@ def predictions(model: Model, path: Path, part: Part, split: Split) -> tuple[Dat
 
     `part` and `split` choose those that a training with this split did not see, or did.
     """
-    data, _ = dataset.load_clean(path, model.target.properties)
+    data, _ = dataset.load_clean(path, model.target.properties, model.target.classes)
     if part != "all":
         data = data.take(parts(data, split)[part])
     return data, model.outputs(*dataset.sparse_rows(data.fractions)).mean(axis=0)
-
-
-def split_of(model: Model) -> Split:
-    """The split that `model` was trained with, as its card tells it."""
-    told = model.card.get("data", {}).get("split", {})
-    numbers = {name: int(told.get(name, 0)) for name in ("seed", "folds", "fold")}
-    return Split(**numbers, system=tuple(told.get("system", ())), elements=tuple(told.get("elements", ())))
 
 
 def kinds(fractions: np.ndarray) -> dict[str, np.ndarray]:
@@ -93,4 +86,6 @@ def _of_classes(true: np.ndarray, predicted: np.ndarray, _: int) -> dict[str, fl
         "accuracy": float((predicted.argmax(axis=1) == label).mean()),
         "cross_entropy": float(-np.log(np.maximum(chosen, 1e-12)).mean()),
     }
-    return found | ({"roc_auc": roc_auc(label == 1, predicted[:, 1])} if predicted.shape[1] == 2 else {})
+    if predicted.shape[1] == 2:
+        found["roc_auc"] = roc_auc(label == 1, predicted[:, 1])
+    return found

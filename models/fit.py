@@ -24,16 +24,17 @@ from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
 from matscreen.models.member import Member, trained
 from matscreen.models.metrics import metrics
-from matscreen.models.model import Model, load, save
+from matscreen.models.model import Model, load, save, student_file
 from matscreen.models.pictures import training_picture
 from matscreen.models.recipe import Recipe
-from matscreen.models.split import Split, parts
+from matscreen.models.split import Split, parts, split_of
 from matscreen.models.tables import ENERGY
 from matscreen.models.training import Progress, train
 from matscreen.models.transfer import network_of
 
 HALF_PRECISION_COST = 0.001
-"""Of the standard deviation of a property; weights are kept in half precision if the test error moves by less."""
+"""Weights are kept in half precision if that moves what is predicted for the test part by less on average: of the
+standard deviation of every property, or of a probability."""
 
 Report = Callable[[int, Progress], None]
 
@@ -80,9 +81,18 @@ def fit(
     if min(len(rows) for rows in chosen.values()) == 0:
         empty = ", ".join(name for name, rows in chosen.items() if not len(rows))
         raise InputError(f"{data_path}: of {len(data)} compounds none are left for: {empty}")
+    for name, rows in chosen.items():
+        for column, known in zip(properties, (~np.isnan(data.values[rows])).any(axis=0), strict=True):
+            if not known:
+                raise InputError(f"{data_path}: {column} is unknown of all {len(rows)} compounds for {name}")
     if start:
         if (own := start.card.get("network", "elemnet")) != architecture:
             raise InputError(f"{start.name} is of the network {own}, not {architecture}")
+        told = start.card.get("data", {})
+        if told.get("sha256") == _checksum(data_path) and split_of(start.card) != split:
+            raise InputError(
+                f"{start.name} learnt from {data_path.name} with another split: it knows some of what would be held out"
+            )
         recipe = replace(recipe, start=start.checksum)
     checkpoints = [out.with_suffix(f".{n}.checkpoint" if members > 1 else ".checkpoint") for n in range(members)]
     done = [
@@ -99,12 +109,11 @@ def fit(
         for number, checkpoint in enumerate(checkpoints)
     ]
     if here().rank == 0:
-        content = hashlib.sha256(data_path.read_bytes()).hexdigest()
         card: dict[str, Any] = {
             "network": architecture,
             "data": {
                 "file": data_path.name,
-                "sha256": content,
+                "sha256": _checksum(data_path),
                 "cleaning": cleaning,
                 "split": {name: len(rows) for name, rows in chosen.items()} | {"by": str(split)} | asdict(split),
             },
@@ -154,10 +163,15 @@ def write_model(
     """Save the trained networks as one model, with its card and pictures, and what it says of the rows held out."""
     target, rows = data.target, chosen["test"]
     true = data.values[rows]
-    whole, half = ([trained(one.network, one.encoding, dtype) for one in done] for dtype in (np.float32, np.float16))
-    full, halved = (predictions(members, data, rows) for members in (whole, half))
-    moved = np.abs(halved - full).mean() / (1 if target.classes else np.nanstd(data.values))
-    use_half = bool(moved < HALF_PRECISION_COST)
+    whole = [trained(one.network, one.encoding) for one in done]
+    full = predictions(whole, data, rows)
+    try:
+        half = [trained(one.network, one.encoding, np.float16) for one in done]
+        halved = predictions(half, data, rows)
+    except ValueError:  # a weight that is too large for it
+        half, halved = whole, np.full_like(full, np.inf)
+    spread = np.float64(1) if target.classes else np.nanstd(data.values, axis=0)
+    use_half = bool((np.abs(halved - full).mean(axis=(0, 1)) < HALF_PRECISION_COST * spread).all())
     shipped = halved if use_half else full
     history = [one.history for one in done]
     best = [min(member, key=lambda epoch: epoch["validation_error"]) for member in history]
@@ -168,7 +182,7 @@ def write_model(
         figures[f"{first}_of_one_member"] = round(
             float(np.mean([metrics(target, true, one)[first] for one in shipped])), 5
         )
-    if recipe.predict_with_dropout and not target.classes:
+    if recipe.predict_with_dropout and target.energy is not None:
         figures |= with_dropout(done[0], data, rows)
     figures |= {
         f"{name}_error": round(float(np.mean([epoch[f"{name}_error"] for epoch in best])), 5)
@@ -187,15 +201,20 @@ def write_model(
         "metrics": figures,
     }
     if target.energy is not None:
-        energies = shipped[:, :, target.energy]
-        spread = energies.std(axis=0, ddof=1) if len(done) > 1 else None
-        full_card["calibration"] = calibration(data, chosen, energies.mean(axis=0), spread)
+        validated = predictions(half if use_half else whole, data, chosen["validation"])
+        both = {"test": shipped[:, :, target.energy], "validation": validated[:, :, target.energy]}
+        full_card["calibration"] = calibration(data, chosen, both)
     dtype = np.float16 if use_half else np.float32
+    student_file(out).unlink(missing_ok=True)  # of the model that was here before
     save(out, half if use_half else whole, ELEMNET_ELEMENTS, target, full_card, dtype)
     write_table(out.with_suffix(".history.parquet"), _history_table(history))
     write_table(out.with_suffix(".held_out.parquet"), held_out_table(data, rows, shipped))
     title = f"{out.stem}: {len(rows):,} compounds held out"
     training_picture(target, true, shipped.mean(axis=0), history, out.with_suffix(".png"), title)
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def predictions(members: Sequence[Member], data: Dataset, rows: np.ndarray) -> np.ndarray:

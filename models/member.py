@@ -50,7 +50,8 @@ def trained(network: DenseNetwork, encoding: Encoding, dtype: type = np.float32)
     pairs, jumps = folded(network)
 
     def rounded(array: np.ndarray) -> np.ndarray:
-        return array.astype(dtype)
+        with np.errstate(over="ignore"):  # `pack` refuses what became infinite
+            return array.astype(dtype)
 
     layers = mlp.pack(
         [(rounded(weight), rounded(bias)) for weight, bias in pairs],

@@ -11,7 +11,7 @@ def metrics(target: Target, true: np.ndarray, predicted: np.ndarray, part: str =
     """Figures by name, five decimals, of `true` (N, P) with NaN where unknown and `predicted` (N, outputs).
 
     Of each property the mean absolute error, the error that 90% are below, and R²; of classes the accuracy, the cross
-    entropy (nats) and, where there are two, the area under the ROC curve (NaN if one does not occur).
+    entropy (nats) and, where there are two and both occur, the area under the ROC curve.
     """
     if target.classes:
         label = true[:, 0].astype(np.int64)
@@ -22,7 +22,7 @@ def metrics(target: Target, true: np.ndarray, predicted: np.ndarray, part: str =
         }
         if len(target.classes) == 2:
             found[f"{part}_roc_auc"] = roc_auc(label == 1, predicted[:, 1])
-        return {name: round(value, 5) for name, value in found.items()}
+        return {name: round(value, 5) for name, value in found.items() if value == value}
     found = {}
     for column, name in enumerate(target.properties):
         known = ~np.isnan(true[:, column])

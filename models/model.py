@@ -86,8 +86,8 @@ class Model:
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `predict`, and the standard deviation over the members, of the same shape. ModelError with fewer than two.
 
-        That of a formation energy is scaled, see `uncertain_energies`; of anything else, members that agree may still
-        be wrong together.
+        That of a formation energy is scaled, see `uncertain_energies`; of anything else it is not, and members that
+        agree may be wrong together.
         """
         if len(self.members) < 2:
             raise ModelError(f"{self.name} has one member; an uncertainty takes several (train --members)")
@@ -114,10 +114,10 @@ class Model:
     def uncertain_energies(
         self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto"
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """`energies`, and of an ensemble also (N,) float32 standard deviations of their errors, eV/atom.
+        """`energies`, and of an ensemble also (N,) float32, eV/atom, that 68% of errors are smaller than.
 
-        Those are the standard deviations over the members times the scale that compounds held out gave (the card's
-        calibration): members that agree may be wrong together.
+        That is the standard deviation over the members times a scale from compounds that they did not learn from (the
+        card's calibration): members that agree may be wrong together. None from a single network.
         """
         if self.target.energy is None:
             raise ModelError(f"{self.name} predicts {self.target}, not formation energies")
@@ -153,12 +153,14 @@ class Model:
         """(members, N, outputs) of the networks; attributes are computed once for all of them."""
         fractions = (amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)).astype(np.float32)
         wanted = any(member.encoding.kind != "fractions" for member in self.members)
-        attributes = composition_features(elements, amounts) if wanted else None
+        attributes = composition_features(elements, amounts, backend=backend) if wanted else None
         return np.stack([member.outputs(places, fractions, attributes, backend) for member in self.members])
 
 
-def load(name: str | Path = DEFAULT) -> Model:
+def load(name: str | Path = DEFAULT, with_student: bool = True) -> Model:
     """The model `name`: one that ships (see `available`), or a path to a weights file with its card beside it.
+
+    Its student comes with it, if it has one.
 
     Raises
     ------
@@ -200,7 +202,8 @@ def load(name: str | Path = DEFAULT) -> Model:
     except (safetensors.SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(f"{path} holds no network that can be used: {error}") from None
     elements = np.array([ATOMIC_NUMBERS[symbol] for symbol in card["elements"]], np.int64)
-    return Model(card["name"], path, checksum, card, members, elements, target, _student_of(path, checksum))
+    student = _student_of(path, checksum) if with_student else None
+    return Model(card["name"], path, checksum, card, members, elements, target, student)
 
 
 def student_file(path: Path) -> Path:

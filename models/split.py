@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,3 +66,10 @@ def draws(formulas: list[str], salt: str) -> np.ndarray:
     """(N,) float64 in [0, 1), by a hash of each formula and the salt."""
     digests = (hashlib.blake2b(f"{salt}:{formula}".encode(), digest_size=8).digest() for formula in formulas)
     return np.array([int.from_bytes(digest) for digest in digests], np.float64) / 2.0**64
+
+
+def split_of(card: dict[str, Any]) -> Split:
+    """The split that the model of this card was trained with."""
+    told = card.get("data", {}).get("split", {})
+    numbers = {name: int(told.get(name, 0)) for name in ("seed", "folds", "fold")}
+    return Split(**numbers, system=tuple(told.get("system", ())), elements=tuple(told.get("elements", ())))

@@ -1,5 +1,6 @@
 """One way to train a network: mean absolute error or cross entropy, early stopping, exact resume."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -66,7 +67,7 @@ def train(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
-    identity = _identity(recipe, task)
+    identity = _identity(recipe, task, network)
     history: list[dict[str, float]] = []
     best, best_weights = float("inf"), {}
     if checkpoint.exists():
@@ -89,8 +90,11 @@ def train(
             report(Progress(epoch, epoch * len(task.rows) + seen, total, error, last))
 
         train_error = _epoch(network, optimizer, task, recipe, epoch, note)
+        place.agree(network.buffers())  # each process's batch norm saw its own share
         network.train(recipe.predict_with_dropout)
-        validation = _error(network, task, parts["validation"])
+        error = torch.tensor(_error(network, task, parts["validation"]), device=place.device, dtype=torch.float64)
+        place.agree([error])  # dropout draws differ
+        validation = float(error)
         seconds = time.perf_counter() - started
         history.append({"epoch": epoch, "train_error": train_error, "validation_error": validation, "seconds": seconds})
         if validation < best:
@@ -117,9 +121,13 @@ def train(
     return history
 
 
-def _identity(recipe: Recipe, task: "_Task") -> str:
+def _identity(recipe: Recipe, task: "_Task", network: nn.Module) -> str:
     """What a checkpoint must share with the training that goes on from it: at a constant rate, not how far it goes."""
-    deciding = asdict(recipe) | {"rows": len(task.rows), "mean": task.mean.tolist(), "classes": task.classes}
+    learned = hashlib.sha256(task.rows.numpy().tobytes())
+    for tensor in (task.inputs, task.target):
+        learned.update(np.ascontiguousarray(tensor[task.rows].cpu().numpy()).tobytes())
+    shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    deciding = asdict(recipe) | {"data": learned.hexdigest(), "network": shapes}
     if not recipe.one_cycle:
         del deciding["epochs"], deciding["patience"]
     return json.dumps(deciding, sort_keys=True)
@@ -189,7 +197,10 @@ def _epoch(
     """One pass over the rows; returns the mean error met on the way, over all processes."""
     torch.manual_seed(recipe.seed * 1_000_003 + epoch)  # an epoch's draws do not depend on where a run resumed
     order = task.rows[torch.randperm(len(task.rows))]
-    batches = [part for part in torch.split(order, recipe.batch) if len(part) > task.place.ranks]  # batch norm needs 2
+    # Batch norm needs two rows in every process.
+    batches = [part for part in torch.split(order, recipe.batch) if len(part) >= 2 * task.place.ranks]
+    if not batches:
+        raise ValueError(f"no batch of --batch {recipe.batch} has two compounds for each process; give a larger one")
     network.train()
     error, seen = torch.zeros((), device=task.place.device), 0
     for step, batch in enumerate(batches):
@@ -229,7 +240,7 @@ def _unfold_scale(network: DenseNetwork, task: _Task) -> None:
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
         if not isinstance(state, dict) or "identity" not in state:
             raise ValueError
     except Exception:  # the reader raises whatever the bytes lead it to

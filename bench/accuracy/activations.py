@@ -74,7 +74,7 @@ def draw(run: Job, model: Model) -> None:
 
 
 def separation(model: Model) -> dict[str, float]:
-    """How much of the variance of a layer's activations of the elements lies between groups, by layer."""
+    """Share of the variance of the elements' two principal components that lies between groups, by layer."""
     elements = [(symbol,) for symbols in GROUPS.values() for symbol in symbols.split()]
     group = np.array([g for g, symbols in GROUPS.items() for _ in symbols.split()])
     outputs = layer_outputs(model.members[0], fractions_of(elements))
@@ -83,7 +83,7 @@ def separation(model: Model) -> dict[str, float]:
         points = components(outputs[min(layer, len(outputs) - 2)])
         total = ((points - points.mean(axis=0)) ** 2).sum()
         within = sum(((points[group == g] - points[group == g].mean(axis=0)) ** 2).sum() for g in GROUPS)
-        found[f"layer {layer}"] = float(1 - within / total)
+        found[f"layer {min(layer, len(outputs) - 2)}"] = float(1 - within / total)
     return found
 
 

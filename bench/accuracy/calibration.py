@@ -13,9 +13,9 @@ from matscreen.models import load
 from matscreen.models.calibration import calibration
 from matscreen.models.dataset import load_clean, sparse_rows
 from matscreen.models.elements import ELEMNET_ELEMENTS, SYMBOLS
-from matscreen.models.evaluation import kinds, split_of
+from matscreen.models.evaluation import kinds
 from matscreen.models.pictures import figure, save_figure
-from matscreen.models.split import parts
+from matscreen.models.split import parts, split_of
 
 FEWEST = 30
 """Compounds of an element; a mean over fewer is not shown."""
@@ -36,12 +36,13 @@ def main() -> None:
     run, given = job("calibration", "model")
     model = load(given.model or "pairnet-oqmd")
     data, _ = load_clean(run.data("oqmd_formation_energy.parquet"))
-    chosen = parts(data, split_of(model))
+    chosen = parts(data, split_of(model.card))
     held_out = data.take(chosen["test"])
     outputs = model.outputs(*sparse_rows(held_out.fractions))[:, :, 0]
     predicted, several = outputs.mean(axis=0), len(outputs) > 1
     spread = outputs.std(axis=0, ddof=1) if several else None
-    told = calibration(data, chosen, predicted, spread)
+    validated = model.outputs(*sparse_rows(data.fractions[chosen["validation"]]))[:, :, 0]
+    told = calibration(data, chosen, {"test": outputs, "validation": validated})
     error = predicted - held_out.energies
     elements = by_element(held_out.fractions, error)
     groups = [
@@ -83,7 +84,7 @@ def main() -> None:
             axis.set_minor_formatter("")
         right.set_xticks(ticks := (0.02, 0.05, 0.1), [str(tick) for tick in ticks])
         right.set_yticks(ticks, [str(tick) for tick in ticks])
-        right.set(xlabel="predicted uncertainty (scaled spread, eV/atom)", ylabel="68% of the errors below (eV/atom)")
+        right.set(xlabel="predicted uncertainty (eV/atom)", ylabel="68% of the errors below (eV/atom)")
     drawn.suptitle(f"{model.name} on {len(error):,} compounds that it did not learn from")
     save_figure(drawn, run.results / f"calibration-{model.name}.png")
     figures = {"model": model.name, "calibration": told, "kinds": groups, "elements": elements}

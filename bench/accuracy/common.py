@@ -1,6 +1,7 @@
 """What the comparisons share: where things lie, tables cut short for --quick, and how a result is published."""
 
 import argparse
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -69,12 +70,14 @@ class Job:
         print(f"wrote {path}")
 
 
-def job(name: str, *options: str) -> tuple[Job, argparse.Namespace]:
-    """The comparison that the command line asks for; `options` are further ones that take a value."""
+def job(name: str, *options: str, flags: tuple[str, ...] = ()) -> tuple[Job, argparse.Namespace]:
+    """The comparison that the command line asks for; `options` are further ones that take a value, `flags` do not."""
     parser = argparse.ArgumentParser(prog=f"python -m bench.accuracy.{name}")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the data and a tenth of the epochs")
     for option in options:
         parser.add_argument(f"--{option}")
+    for flag in flags:
+        parser.add_argument(f"--{flag}", action="store_true")
     given = parser.parse_args()
     work = (WORK / "quick" if given.quick else WORK) / name
     results = work if given.quick else RESULTS / "accuracy"
@@ -95,15 +98,17 @@ def learned(
     """What a network that learnt from `chosen["train"]` predicts for `chosen["test"]`: (N,), kept under `key`."""
     kept = run.work / f"{key}.parquet"
     formulas = [data.formulas[i] for i in chosen["test"]]
+    deciding = repr((network, recipe, start and start.checksum, sorted(data.formulas[i] for i in chosen["train"])))
+    identity = hashlib.sha256(deciding.encode()).hexdigest()
     if kept.is_file():
         table = pq.read_table(kept)
-        if table["formula"].to_pylist() == formulas:
+        if table["formula"].to_pylist() == formulas and (table.schema.metadata or {}).get(b"of") == identity.encode():
             found: np.ndarray = table["predicted"].to_numpy()
             return found
-        raise SystemExit(f"{kept} is of another test set; remove it")
+        raise SystemExit(f"{kept} is of another training; remove it")
     one = train_member(network, data, chosen, recipe, run.work / f"{key}.checkpoint", progress(key), start)
     predicted: np.ndarray = predictions([trained(one.network, one.encoding)], data, chosen["test"])[0, :, 0]
-    write_table(kept, pa.table({"formula": formulas, "predicted": predicted}))
+    write_table(kept, pa.table({"formula": formulas, "predicted": predicted}, metadata={"of": identity}))
     (run.work / f"{key}.checkpoint").unlink()
     return predicted
 

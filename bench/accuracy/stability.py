@@ -5,7 +5,6 @@ predicted energies. It is called stable where that distance is at most 0. Also f
 """
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,14 +64,12 @@ def row(model: str, table: Dataset, energies: np.ndarray, true_distance: np.ndar
     }
 
 
-def out_of_fold(
-    job: Job, network: str, recipe: Recipe, members: int, start: str | None, target: str, table: Dataset
-) -> np.ndarray:
+def out_of_fold(job: Job, network: str, recipe: Recipe, members: int, target: str, table: Dataset) -> np.ndarray:
     """(members, N) predictions for the table by networks trained on the other folds."""
-    name = "-".join([network, *([Path(start).stem] if start else []), str(members), target.split("_")[0]])
-    out, source = job.work / f"{name}.safetensors", load(start) if start else None
+    name = f"{network}-{members}-{target.partition('_')[0]}"
+    out = job.work / f"{name}.safetensors"
     path = job.data("mp_formation_energy.parquet")
-    crossvalidate(network, path, out, recipe, FOLDS, progress(name), source, (target,), members)
+    crossvalidate(network, path, out, recipe, FOLDS, progress(name), None, (target,), members)
     found = np.empty((members, len(table)), np.float32)
     for fold in range(FOLDS):
         rows = parts(table, Split(recipe.seed, FOLDS, fold))["test"]
@@ -96,7 +93,7 @@ def forests(job: Job, table: Dataset, baseline: str) -> np.ndarray:
 
 
 def main() -> None:
-    run, given = job("stability", "models", "from", "energies-only")
+    run, given = job("stability", "models", flags=("energies-only",))
     path = run.data("mp_formation_energy.parquet")
     table, _ = load_clean(path)
     distances = load_clean(path, (DISTANCE,))[0]
@@ -111,13 +108,12 @@ def main() -> None:
         network, members = named.partition(":")[0], int(named.partition(":")[2] or 1)
         recipe = DEFAULTS.get(network, Recipe())
         recipe = replace(recipe, epochs=run.epochs(recipe.epochs))
-        start = vars(given)["from"]
-        energies = out_of_fold(run, network, recipe, members, start, ENERGY, table)
+        energies = out_of_fold(run, network, recipe, members, ENERGY, table)
         if members > 1:
             rows.append(row(f"{network}, one member", table, energies[0], true))
         rows.append(row(f"{network}, mean of {members}", table, energies.mean(axis=0), true))
         if not given.energies_only:
-            direct = out_of_fold(run, network, recipe, 1, start, DISTANCE, table)[0]
+            direct = out_of_fold(run, network, recipe, 1, DISTANCE, table)[0]
             told = judged(true, direct)
             rows[-1] |= {"direct F1": told["F1"], "direct FPR": told["FPR"]}
     show(f"Stability of {len(table):,} compounds", rows)

@@ -10,6 +10,7 @@ from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import PROGRESS, say
 from matscreen.engine.distill import RECIPE
 from matscreen.engine.distill import distill as distill_model
+from matscreen.models import load
 from matscreen.models.training import Progress
 
 
@@ -27,7 +28,7 @@ def distill(
     It lies beside the model; `matscreen scan` then asks the model itself only about compositions that the student does
     not put clearly above the threshold. `scan --exact` does without it.
     """
-    network = o.open_model(model)
+    network = load(model, with_student=False)
     phases = o.open_reference(reference, formula_column, energy_column, say)
     with rich.progress.Progress(
         rich.progress.TextColumn("epoch {task.fields[epoch]}"),

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from matscreen.engine.cli import options as o
@@ -13,9 +14,9 @@ from matscreen.engine.cli.output import print_table, say
 from matscreen.models import dataset
 from matscreen.models.baselines import BASELINES, fitted
 from matscreen.models.errors import InputError
-from matscreen.models.evaluation import Part, predictions, report, split_of
+from matscreen.models.evaluation import Part, predictions, report
 from matscreen.models.pictures import parity_picture
-from matscreen.models.split import Split, parts
+from matscreen.models.split import Split, parts, split_of
 from matscreen.models.tables import ENERGY
 
 HEADERS = {"mae": "mean |error|", "percentile_90": "90% below", "mean_error": "mean error", "roc_auc": "ROC AUC"}
@@ -47,13 +48,16 @@ def evaluate(
         name, chosen = baseline, part if part != "all" else "test"
         known, _ = dataset.load_clean(data, (show or ENERGY,))
         rows = parts(known, Split(seed or 0))
+        for needed in ("train", chosen):
+            if not len(rows[needed]):
+                raise InputError(f"{data}: no compound in the part {needed!r}")
         learned = fitted(baseline, known, rows["train"], seed or 0)
         compounds = known.take(rows[chosen])
         predicted = learned(compounds.fractions)[:, None]
     else:
         network = o.open_model(model)
         name, chosen = network.name, part
-        compounds, predicted = predictions(network, data, part, split_of(network) if seed is None else Split(seed))
+        compounds, predicted = predictions(network, data, part, split_of(network.card) if seed is None else Split(seed))
     if not len(compounds):
         raise InputError(f"{data}: no compound in the part {chosen!r}")
     properties = compounds.target.properties
@@ -61,6 +65,8 @@ def evaluate(
         raise InputError(f"{name} predicts {compounds.target}, not {show}")
     output = properties.index(show) if show else 0
     errors = report(compounds, predicted, output)
+    if not errors:
+        raise InputError(f"{data}: {properties[output]} is unknown of all compounds in the part {chosen!r}")
     if form == "json":
         json.dump(errors, sys.stdout, indent=1)
         print()
@@ -80,5 +86,7 @@ def evaluate(
         if compounds.target.classes:
             raise InputError("--picture is for numbers; the picture beside a model of classes has its confusion")
         title = f"{name}: {len(compounds):,} compounds"
-        parity_picture(compounds.values[:, output], predicted[:, output], picture, title, properties[output])
+        known_there = ~np.isnan(compounds.values[:, output])
+        true, found = compounds.values[known_there, output], predicted[known_there, output]
+        parity_picture(true, found, picture, title, properties[output])
         say(f"picture in {picture}")

@@ -13,6 +13,8 @@ from matscreen.engine.cli.output import PROGRESS, say
 from matscreen.engine.element_sets import parse_elements
 from matscreen.models.architecture import ARCHITECTURES
 from matscreen.models.crossvalidation import crossvalidate
+from matscreen.models.device import here
+from matscreen.models.elements import ELEMNET_ELEMENTS, SYMBOLS
 from matscreen.models.errors import InputError
 from matscreen.models.fit import fit
 from matscreen.models.recipe import DEFAULTS, PUBLISHED, Recipe
@@ -79,6 +81,7 @@ def train(
         rich.progress.TimeRemainingColumn(),
         console=PROGRESS,
         transient=True,
+        disable=here().rank > 0,
     ) as bar:
         task = bar.add_task("", total=None, which="", epoch=0, epochs=plan.epochs, rate="–", error="–")
         first: dict[tuple[int, int], tuple[int, float]] = {}
@@ -98,7 +101,7 @@ def train(
                 error=f"{state.train_error:.4f} (validation {state.validation_error:.4f})",
             )
 
-        if folds:
+        if folds is not None:
             summary = crossvalidate(network, data, out, plan, folds, report, first_weights, learned, members)
             spread = summary["standard_deviation"]
             figures = {name: f"{value} ± {spread[name]}" for name, value in summary["mean"].items()}
@@ -111,22 +114,32 @@ def train(
                 lambda member, state: report(0, member, state),
                 first_weights,
                 learned,
-                Split(
-                    seed,
-                    system=parse_elements(hold_out_system) if hold_out_system else (),
-                    elements=parse_elements(hold_out_elements) if hold_out_elements else (),
-                ),
+                Split(seed, system=_elements(hold_out_system), elements=_elements(hold_out_elements)),
                 members,
             )
             figures = model.card["metrics"]
-            told = model.card["data"]["cleaning"]
-            if dropped := {name: number for name, number in told.items() if name not in ("rows", "kept") and number}:
-                listed = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in dropped.items())
-                say(f"left out of {told['rows']:,} rows: {listed}")
+            _say_what_was_left_out(model.card["data"]["cleaning"])
+    if here().rank > 0:
+        return
     for name, value in figures.items():
         print(f"{name} {value}")
     beside = ".folds.json and .held_out.parquet" if folds else ".json, .png, .history.parquet and .held_out.parquet"
     say(f"{out} with {beside}, in {time.perf_counter() - started:.0f} s")
+
+
+def _say_what_was_left_out(counts: dict[str, int]) -> None:
+    dropped = {name: number for name, number in counts.items() if name not in ("rows", "kept") and number}
+    if dropped and here().rank == 0:
+        listed = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in dropped.items())
+        say(f"left out of {counts['rows']:,} rows: {listed}")
+
+
+def _elements(given: str | None) -> tuple[int, ...]:
+    """Atomic numbers of what is held out; InputError for an element that no network here knows."""
+    named = () if given is None else parse_elements(given)
+    if unknown := [SYMBOLS[z] for z in named if z not in ELEMNET_ELEMENTS]:
+        raise InputError(f"{', '.join(unknown)}: not among the 86 elements of ElemNet")
+    return named
 
 
 def _recipe(

@@ -98,7 +98,7 @@ def standardised(
 
     Returns
     -------
-    (N, F) float32
+    (N, F) float32 (float64 from the reference)
     """
     if features.ndim != 2 or mean.shape != features.shape[1:] or scale.shape != mean.shape:
         raise ValueError(f"features {features.shape}, mean {mean.shape} and scale {scale.shape} do not fit")

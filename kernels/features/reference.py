@@ -70,5 +70,5 @@ def composition_features(elements: np.ndarray, amounts: np.ndarray) -> np.ndarra
 
 def standardised(features: np.ndarray, mean: np.ndarray, scale: np.ndarray, largest: float) -> np.ndarray:
     """See the package."""
-    standard: np.ndarray = ((features - mean) / scale).clip(-largest, largest).astype(np.float32)
+    standard: np.ndarray = ((features - mean) / scale).clip(-largest, largest)
     return standard

@@ -68,6 +68,11 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
             "give one of --folds",
         ),
         (["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--hold-out-elements", "Xy"], "unknown element"),
+        (
+            ["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--hold-out-elements", "Ti-He"],
+            "He: not among the 86",
+        ),
+        (["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--folds", "0"], "--folds takes"),
         (["evaluate", "--data", "a", "--baseline", "svm"], "no such file: a"),
         (["distill", "elemnet-oqmd", "--samples", "5"], "at least 1,000"),
         (["train", "elmnet", "--data", "a", "--out", "b.safetensors"], "no network 'elmnet': give one of elemnet, "),
@@ -171,8 +176,11 @@ def test_train_on_folds_and_hold_outs(
     held_out = json.loads((tmp_path / "ti.json").read_text())["data"]["split"]
     assert held_out["test"] == 6
     assert held_out["elements"] == [8, 22]
-    assert run(monkeypatch, "evaluate", "--data", str(compounds), "--model", "ti.safetensors", "--part", "test") == 0
-    assert "6" in capsys.readouterr().out
+    capsys.readouterr()
+    told = ("evaluate", "--data", str(compounds), "--model", "ti.safetensors", "--part", "test", "--format", "json")
+    assert run(monkeypatch, *told) == 0
+    assert json.loads(capsys.readouterr().out)[0]["number"] == 6
+    capsys.readouterr()
     assert run(monkeypatch, *train, "fe.safetensors", "--hold-out-system", "Fe-Cl") == 0
     assert run(monkeypatch, "evaluate", "--data", str(compounds), "--baseline", "random-forest-attributes") == 0
     assert "random-forest-attributes on compounds.parquet, test" in capsys.readouterr().out

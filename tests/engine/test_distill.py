@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from matscreen import models
@@ -16,7 +17,10 @@ from matscreen.engine.scan import resume
 from matscreen.engine.screen import screen_chunk
 from matscreen.models import Model, ModelError
 from matscreen.models.errors import InputError
+from matscreen.models.fit import fit
 from matscreen.models.model import SHIPPED, student_file
+from matscreen.models.recipe import Recipe
+from matscreen.models.target import Target
 
 SPACE = CompositionSpace("Li,Na,Mg,Al,Ti,Fe,O,S", arity=(2, 3))
 
@@ -60,7 +64,7 @@ def test_the_band_covers_what_was_measured(taught: Model, phases: PhaseTable) ->
     assert told["teacher_flop_per_student_flop"] > 30
     assert told["calibrated_on"] == 5000
     assert 0 < told["rmse_ev_atom"] < 0.5
-    assert taught.student.band_ev_atom >= told["quantiles_above_the_model_ev_atom"]["0.99999"]
+    assert 0 < told["quantiles_above_the_model_ev_atom"]["0.9"] < taught.student.band_ev_atom < 2
     fresh = measure(taught, taught.student.model, phases, SPACE, 3000, np.random.default_rng(9))
     assert fresh["rmse_ev_atom"] == pytest.approx(told["rmse_ev_atom"], rel=0.2)
 
@@ -86,8 +90,6 @@ def test_runs_remember_whether_a_student_looked(taught: Model, phases: PhaseTabl
 
 
 def test_what_cannot_be_distilled(taught: Model, phases: PhaseTable, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has a student already"):
-        distill(taught, phases)
     for file in taught.source.parent.iterdir():
         shutil.copy(file, tmp_path)
     path = tmp_path / taught.source.name
@@ -97,7 +99,32 @@ def test_what_cannot_be_distilled(taught: Model, phases: PhaseTable, tmp_path: P
     card.write_text(json.dumps(told))
     with pytest.raises(ModelError, match="is the student of another model"):
         models.load(path)
+    assert models.load(path, with_student=False).student is None
     student_file(path).unlink()
     assert models.load(path).student is None
     with pytest.raises(InputError, match="at least 1,000"):
         distill(models.load(path), phases, samples=10)
+    gaps = replace(models.load(path), target=Target(("band_gap_ev",)))
+    with pytest.raises(InputError, match="predicts band_gap_ev, not formation energies"):
+        distill(gaps, phases)
+    with pytest.raises(InputError, match="predicts band_gap_ev, not formation energies"):
+        scan(SPACE, gaps, phases, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_student_is_not_asked_above_the_hull(taught: Model, phases: PhaseTable) -> None:
+    chunk = SPACE[:2000]
+    assert screen_chunk(chunk, taught, phases, -0.1, False, False).refined == 2000
+
+
+def test_a_model_of_several_properties_can_teach(compounds: Path, tmp_path: Path, phases: PhaseTable) -> None:
+    rows = pq.read_table(compounds)
+    gap = pa.array(np.linspace(0, 3, len(rows)))
+    pq.write_table(rows.append_column("band_gap_ev", gap), tmp_path / "two.parquet")
+    out, names = tmp_path / "two.safetensors", ("band_gap_ev", "formation_energy_ev_atom")
+    quick = Recipe(epochs=2, batch=64, anchors=0)
+    teacher = fit("pairnet", tmp_path / "two.parquet", out, quick, properties=names)
+    again = distill(teacher, phases, 1000, 1000, replace(RECIPE, epochs=1, batch=64), CompositionSpace("Li-Ti-O-F"))
+    assert again.student
+    assert models.load(out).student
+    assert fit("pairnet", tmp_path / "two.parquet", out, replace(quick, seed=1), properties=names).student is None

@@ -15,11 +15,10 @@ from matscreen.models import Model, ModelError, dataset
 from matscreen.models.architecture import ARCHITECTURES, DenseNetwork, folded
 from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import LARGEST, Encoding, fit_encoding
-from matscreen.models.evaluation import split_of
 from matscreen.models.formula import parse_formula
 from matscreen.models.member import trained
 from matscreen.models.model import save
-from matscreen.models.split import parts
+from matscreen.models.split import parts, split_of
 from matscreen.models.target import FORMATION_ENERGY
 
 
@@ -153,7 +152,7 @@ def test_shipped_weights_have_the_test_error_of_their_card(name: str) -> None:
     model = models.load(name)
     data, cleaning = dataset.load_clean(published("oqmd_formation_energy.parquet"))
     assert cleaning == model.card["data"]["cleaning"]
-    held_out = data.take(parts(data, split_of(model))["test"])
+    held_out = data.take(parts(data, split_of(model.card))["test"])
     error = np.abs(model.predict(held_out.formulas) - held_out.energies)
     metrics = model.card["metrics"]
     assert error.mean() == pytest.approx(metrics["test_mae_ev_atom"], abs=2e-5)
@@ -163,7 +162,7 @@ def test_shipped_weights_have_the_test_error_of_their_card(name: str) -> None:
 def test_the_shipped_ensemble_is_surer_where_it_is_right() -> None:
     model = models.load("pairnet-oqmd")
     data, _ = dataset.load_clean(published("oqmd_formation_energy.parquet"))
-    held_out = data.take(parts(data, split_of(model))["test"])
+    held_out = data.take(parts(data, split_of(model.card))["test"])
     predicted, spread = model.predict_with_uncertainty(held_out.formulas)
     error = np.abs(predicted - held_out.energies)
     order = np.argsort(spread)

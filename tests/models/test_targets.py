@@ -18,14 +18,15 @@ from matscreen.models.baselines import BASELINES, fitted
 from matscreen.models.crossvalidation import crossvalidate
 from matscreen.models.elements import ATOMIC_NUMBERS
 from matscreen.models.errors import InputError
-from matscreen.models.evaluation import predictions, report, split_of
+from matscreen.models.evaluation import predictions, report
 from matscreen.models.fit import fit
 from matscreen.models.metrics import metrics, roc_auc
 from matscreen.models.model import ModelError
 from matscreen.models.recipe import Recipe
-from matscreen.models.split import Split, parts
+from matscreen.models.split import Split, parts, split_of
 from matscreen.models.tables import DataError
 from matscreen.models.target import Target
+from matscreen.models.training import Progress
 
 QUICK = Recipe(epochs=25, batch=32, learning_rate=2e-3, weight_decay=0.1, anchors=1)
 
@@ -60,7 +61,7 @@ def test_two_properties_with_one_partly_unknown(gaps: Path, tmp_path: Path) -> N
     elements = np.array([[3, 9], [8, 26], [16, 30]], np.uint8)
     amounts = np.array([[1, 1], [3, 2], [1, 1]])
     np.testing.assert_array_equal(model.energies(elements, amounts), predicted[:, 0])
-    known, outputs = predictions(model, gaps, "test", split_of(model))
+    known, outputs = predictions(model, gaps, "test", split_of(model.card))
     assert report(known, outputs, 1)[0]["mae"] == pytest.approx(figures["test_band_gap_ev_mae"], abs=1e-4)
     held_out = pq.read_table(tmp_path / "two.held_out.parquet")
     assert held_out["predicted_band_gap_ev"].to_numpy() == pytest.approx(outputs[:, 1], abs=1e-5)
@@ -71,13 +72,70 @@ def test_classes(gaps: Path, tmp_path: Path) -> None:
     assert model.target == Target(("is_metal",), ("false", "true"))
     probabilities = model.predict(["LiF", "LiO3", "Li"])
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
-    data, outputs = predictions(model, gaps, "test", split_of(model))
+    data, outputs = predictions(model, gaps, "test", split_of(model.card))
     figures = model.card["metrics"]
     assert figures["test_accuracy"] > 0.85
     assert figures["test_roc_auc"] == pytest.approx(roc_auc_score(data.values[:, 0], outputs[:, 1]), abs=1e-4)
     assert report(data, outputs)[0]["accuracy"] == pytest.approx(figures["test_accuracy"], abs=1e-4)
     with pytest.raises(ModelError, match="predicts class of is_metal, not formation energies"):
         model.energies(np.array([[3, 9]], np.uint8), np.ones((1, 2)))
+
+
+def test_classes_of_another_table_are_known_by_name(gaps: Path, tmp_path: Path) -> None:
+    def table(name: str, labels: list[str]) -> Path:
+        pq.write_table(pa.table({"formula": ["LiF", "FeO", "ZnS"], "kind": labels}), tmp_path / name)
+        return tmp_path / name
+
+    rows = pq.read_table(gaps)
+    kinds = pa.array(["abc"[i % 3] for i in range(len(rows))]).dictionary_encode()
+    pq.write_table(rows.append_column("kind", kinds), tmp_path / "kinds.parquet")
+    recipe = replace(QUICK, epochs=2)
+    model = fit("elemnet", tmp_path / "kinds.parquet", tmp_path / "kinds.safetensors", recipe, properties=("kind",))
+    data, outputs = predictions(model, table("two.parquet", ["c", "b", "c"]), "all", Split())
+    assert data.values[:, 0].tolist() == [2, 1, 2]
+    assert outputs.shape == (3, 3)
+    with pytest.raises(DataError, match="row 2 .FeO.: 'd' is none of a, b, c"):
+        predictions(model, table("other.parquet", ["c", "d", "c"]), "all", Split())
+    with pytest.raises(DataError, match="holds no classes"):
+        dataset.load_clean(gaps, ("band_gap_ev",), ("a", "b"))
+
+
+def test_trainings_that_end_well_or_do_not_begin(gaps: Path, compounds: Path, tmp_path: Path) -> None:
+    rows = pq.read_table(gaps)
+    volume = pa.array([1e6 + 1e5 * i for i in range(len(rows))])
+    empty = pa.array([None if i % 4 else float(i) for i in range(len(rows))], pa.float64())
+    path, out = tmp_path / "wide.parquet", tmp_path / "m.safetensors"
+    pq.write_table(rows.append_column("volume", volume).append_column("rare", empty), path)
+    quick = replace(QUICK, epochs=2)
+    large = fit("elemnet", path, out, quick, properties=("volume",))
+    assert np.isfinite(large.predict(["LiF"])).all()
+    data, counts = dataset.load_clean(path, ("band_gap_ev", "rare"))
+    assert counts["nothing_known"] > 0
+    assert not np.isnan(data.values).all(axis=1).any()
+    dropping = replace(quick, dropout=(0.2,), predict_with_dropout=True)
+    assert fit("elemnet", path, out, dropping, properties=("volume",)).card["metrics"]["test_volume_mae"] > 0
+    first = fit("elemnet", compounds, tmp_path / "first.safetensors", quick)
+    with pytest.raises(InputError, match="with another split: it knows some of what"):
+        fit("elemnet", compounds, out, quick, start=first, split=Split(1))
+    (tmp_path / "n.checkpoint").write_bytes(b"")
+    with pytest.raises(InputError, match="is no checkpoint"):
+        fit("elemnet", compounds, tmp_path / "n.safetensors", quick)
+    with pytest.raises(InputError, match="no batch of --batch 1"):
+        fit("elemnet", compounds, tmp_path / "o.safetensors", replace(quick, batch=1))
+
+
+def test_a_checkpoint_of_another_network(compounds: Path, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(_: int, state: Progress) -> None:
+        if state.epoch == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit("irnet-17", compounds, tmp_path / "m.safetensors", QUICK, killed)
+    with pytest.raises(InputError, match="belongs to another recipe or data set"):
+        fit("plain-17", compounds, tmp_path / "m.safetensors", QUICK)
 
 
 def test_roc_auc_against_scikit_learn(rng: np.random.Generator) -> None:
@@ -150,6 +208,8 @@ def test_cross_validation_predicts_every_compound_once_and_goes_on(compounds: Pa
     assert set(trained) == {1}
     with pytest.raises(InputError, match="another recipe"):
         crossvalidate("elemnet", compounds, out, replace(recipe, batch=16), 3)
+    with pytest.raises(InputError, match="another recipe"):
+        crossvalidate("elemnet", compounds, out, recipe, 3, properties=("volume",))
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -12,12 +12,12 @@ from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
 from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import Encoding, fit_encoding
 from matscreen.models.errors import InputError
-from matscreen.models.evaluation import predictions, report, split_of
+from matscreen.models.evaluation import predictions, report
 from matscreen.models.fit import fit
 from matscreen.models.member import trained
 from matscreen.models.model import Model, ModelError, save
 from matscreen.models.recipe import Recipe
-from matscreen.models.split import Split
+from matscreen.models.split import Split, split_of
 from matscreen.models.target import FORMATION_ENERGY, Target
 from matscreen.models.transfer import network_of
 
@@ -108,7 +108,7 @@ def test_fine_tuning_starts_where_the_model_is(compounds: Path, tmp_path: Path, 
 
 def test_report(compounds: Path, elemnet: Model) -> None:
     data, predicted = predictions(elemnet, compounds, "all", Split())
-    assert split_of(elemnet) == Split()
+    assert split_of(elemnet.card) == Split()
     np.testing.assert_allclose(predicted[:, 0], elemnet.predict(data.formulas), atol=1e-5)
     rows = {row["compounds"]: row for row in report(data, predicted)}
     error = predicted[:, 0].astype(float) - data.energies
