@@ -68,7 +68,7 @@ def main() -> None:
             "candidates lost": lost,
             "candidates that are none": wrong,
             "share lost, 95% confidence: at most": largest_rate(lost, candidates),
-            "band, eV/atom": model.student.band_ev_atom,
+            "band, eV/atom": model.student.band_ev_atom(THRESHOLD),
             "share that the model itself predicted": refined / seen,
             "compositions/s/core, exact": rate[True],
             "compositions/s/core, with the student": rate[False],

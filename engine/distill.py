@@ -1,8 +1,8 @@
 """A student for a model: a network small enough to look at every composition first, and how far to trust it.
 
-The student learns what the model predicts for random members of composition space. Then both predict other members,
-and the band is how far above the model's energy the student's lies at most where it matters: for compositions that the
-model puts below the hull. Had n of those been seen, the chance that the next one lies further out is 1/(n + 1).
+The student learns what the model predicts for random members of composition space. Then both predict other members.
+Of those that the model puts beyond a threshold, its band is how far on the other side the student puts any of them. Had
+n of those been seen, the chance that the next one lies further out is 1/(n + 1).
 """
 
 import time
@@ -31,8 +31,8 @@ from matscreen.models.training import Progress, train
 
 NETWORK = "pairnet-student"
 RECIPE = Recipe(epochs=20, batch=1024, learning_rate=2e-3, weight_decay=0.05, anchors=0)
-BELOW = 0.0
-"""eV/atom; the band covers compositions that the model puts at least so far below the hull."""
+THRESHOLDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+"""eV/atom below the hull, for each of which a band is measured."""
 
 Say = Callable[[str], None]
 
@@ -109,28 +109,27 @@ def measure(
     count: int,
     generator: np.random.Generator,
 ) -> dict[str, Any]:
-    """How far the student's energies lie from the model's, over `count` members and over those below the hull."""
-    squares, seen, below, least = 0.0, 0, [], 2**17
+    """How far the student's energies lie from the model's, over `count` members, and its band at each threshold."""
+    squares, seen, least = 0.0, 0, 2**17
+    excess: dict[float, list[np.ndarray]] = {threshold: [] for threshold in THRESHOLDS}
     for start in range(0, count, least):
         elements, amounts = sample(space, min(least, count - start), generator)
-        truth = model.energies(elements, amounts).astype(np.float64)
-        error = student.energies(elements, amounts) - truth
-        distance = truth - hull.hull_energies(elements, amounts, phases.index)
-        below.append(error[distance < -BELOW])
-        squares += float((error**2).sum())
-        seen += len(error)
-    above = np.concatenate(below)
-    if not len(above):
+        at_hull = hull.hull_energies(elements, amounts, phases.index)
+        truth, said = (one.energies(elements, amounts).astype(np.float64) - at_hull for one in (model, student))
+        for threshold, found in excess.items():
+            found.append(said[truth < -threshold] + threshold)
+        squares += float(((said - truth) ** 2).sum())
+        seen += len(truth)
+    beyond = {threshold: np.concatenate(found) for threshold, found in excess.items()}
+    beyond = {threshold: found for threshold, found in beyond.items() if len(found)}
+    if not beyond:
         raise JobError(f"{model.name} puts none of {count:,} compositions below the hull of {phases.name}")
     return {
-        "band_ev_atom": round(max(float(above.max()), 0.0) + 1e-3, 3),
+        "bands_ev_atom": {f"{t:g}": round(max(float(found.max()), 0.0) + 1e-3, 3) for t, found in beyond.items()},
         "calibrated_on": seen,
-        "below_the_hull": len(above),
+        "beyond_threshold": {f"{t:g}": len(found) for t, found in beyond.items()},
+        "quantiles_0.9999_ev_atom": {f"{t:g}": round(float(np.quantile(f, 0.9999)), 3) for t, f in beyond.items()},
         "rmse_ev_atom": round(float(np.sqrt(squares / seen)), 5),
-        "rmse_below_the_hull_ev_atom": round(float(np.sqrt((above**2).mean())), 5),
-        "quantiles_above_the_model_ev_atom": {
-            f"{q:g}": round(float(np.quantile(above, q)), 4) for q in (0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
-        },
     }
 
 

@@ -61,8 +61,7 @@ def screen(
     threshold : eV/atom; negative values keep compositions above the hull too
     charge_neutral : look only at compositions that common oxidation states can balance
     exact : let the model predict everything; else its student, if it has one, predicts first, and the model only what
-        the student does not put clearly above the threshold. A student's band is measured on compositions below the
-        hull, so one is not asked with a negative threshold
+        the student does not put clearly above the threshold. One is not asked with a negative threshold
 
     Returns
     -------
@@ -86,7 +85,7 @@ def screen_chunk(
         started = time.perf_counter()
         return hull.hull_energies(elements, amounts, phases.index), time.perf_counter() - started
 
-    student = None if exact or threshold < 0 else model.student
+    student = None if exact or threshold < 0 else model.student  # its bands are of compositions below the hull
     with ThreadPoolExecutor(1) as side:  # the hull does not need the prediction: both kernels run at once
         hull_stage = side.submit(hull_energies)
         started = time.perf_counter()
@@ -97,7 +96,7 @@ def screen_chunk(
     rows = np.arange(len(ids))
     if student:
         started = time.perf_counter()
-        rows = np.flatnonzero(energies - hull_energy < student.band_ev_atom - threshold)
+        rows = np.flatnonzero(energies - hull_energy < student.band_ev_atom(threshold) - threshold)
         energies, uncertainties = _predicted(model, elements[rows], amounts[rows])
         predict_seconds += time.perf_counter() - started
     keep = np.flatnonzero(energies - hull_energy[rows] < -threshold)

@@ -39,12 +39,21 @@ class Student:
     Attributes
     ----------
     model : the student
-    band_ev_atom : how far above the teacher's it may predict an energy: a composition that it puts further than this
-        above a threshold is taken to lie above it; measured, see the student's card
+    bands : (distance below the hull, band) by rising distance, eV/atom: of the compositions that the teacher puts so
+        far below the hull, none that was measured was put further than the band above that distance by the student
     """
 
     model: "Model"
-    band_ev_atom: float
+    bands: tuple[tuple[float, float], ...]
+
+    def band_ev_atom(self, threshold: float) -> float:
+        """How far above `threshold` below the hull the student may put what its teacher puts beyond it.
+
+        Between two distances that were measured, the larger band of both.
+        """
+        below = [band for distance, band in self.bands if distance <= threshold]
+        above = [band for distance, band in self.bands if distance >= threshold]
+        return max([*below[-1:], *above[:1]])
 
 
 @dataclass(frozen=True)
@@ -219,10 +228,13 @@ def _student_of(path: Path, checksum: str) -> Student | None:
     told = student.card.get("distillation", {})
     if told.get("teacher_sha256") != checksum:
         raise ModelError(f"{file} is the student of another model; remove it or distill again")
-    band = told.get("band_ev_atom")
-    if not isinstance(band, float) or not 0 <= band < 100:
-        raise ModelError(f"{file.with_suffix('.json')}: band_ev_atom is {band!r}")
-    return Student(student, band)
+    try:
+        bands = tuple(sorted((float(distance), float(band)) for distance, band in told["bands_ev_atom"].items()))
+        if not bands or not all(0 <= distance < 100 and 0 <= band < 100 for distance, band in bands):
+            raise ValueError
+    except (KeyError, AttributeError, TypeError, ValueError):
+        raise ModelError(f"{file.with_suffix('.json')} names no bands that can be used") from None
+    return Student(student, bands)
 
 
 def available() -> dict[str, dict[str, float]]:
