@@ -72,7 +72,8 @@ def test_candidates_too_many_for_memory_are_merged_in_parts(whole: Path, tmp_pat
     parts = list(merge(files, rows=300))
     assert len(parts) > len(at_once) / 300
     assert pa.concat_tables(parts).equals(at_once)
-    tied = at_once.set_column(8, at_once.schema.field(8), pa.array(np.full(len(at_once), -0.5)))
+    at = at_once.column_names.index("hull_distance_ev_atom")
+    tied = at_once.set_column(at, at_once.schema.field(at), pa.array(np.full(len(at_once), -0.5)))
     for name, rows in (("a", tied.slice(0, 700)), ("b", tied.slice(700))):
         pq.write_table(rows, tmp_path / name)
     (merged,) = merge([tmp_path / "b", tmp_path / "a"], rows=10)  # one distance is never torn apart
