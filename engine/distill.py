@@ -91,8 +91,16 @@ def distill(
 
 
 def sample(space: CompositionSpace, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Elements and amounts (count, K) of members drawn evenly, with replacement."""
-    return schema.composition_arrays(space.take(generator.integers(0, len(space), count)))[1:]
+    """Elements and amounts (count, K) of members drawn with replacement, as many of each arity.
+
+    Of all 446,597,140 compositions 97% are quaternaries; a student that saw little else loses binaries and ternaries.
+    """
+    parts = [
+        generator.integers(block.start, block.stop, len(share))
+        for block, share in zip(space.blocks, np.array_split(np.arange(count), len(space.blocks)), strict=True)
+        if block.stop > block.start
+    ]
+    return schema.composition_arrays(space.take(generator.permutation(np.concatenate(parts))))[1:]
 
 
 def flop(member: Member) -> int:

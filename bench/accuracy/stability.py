@@ -93,7 +93,7 @@ def forests(job: Job, table: Dataset, baseline: str) -> np.ndarray:
 
 
 def main() -> None:
-    run, given = job("stability", "models", flags=("energies-only",))
+    run, given = job("stability", "models", flags=("energies-only", "no-forests"))
     path = run.data("mp_formation_energy.parquet")
     table, _ = load_clean(path)
     distances = load_clean(path, (DISTANCE,))[0]
@@ -102,7 +102,7 @@ def main() -> None:
     rows = [row("DFT energies of the other compounds", table, table.energies, true)]
     rows += [
         row(baseline, table, forests(run, table, baseline), true)
-        for baseline in ("random-forest-fractions", "random-forest-attributes")
+        for baseline in (() if given.no_forests else ("random-forest-fractions", "random-forest-attributes"))
     ]
     for named in (given.models or "elemnet:1,pairnet:3").split(","):
         network, members = named.partition(":")[0], int(named.partition(":")[2] or 1)
