@@ -3,15 +3,14 @@
 from dataclasses import replace
 from typing import Annotated
 
-import rich.progress
 import typer
 
 from matscreen.engine.cli import options as o
-from matscreen.engine.cli.output import PROGRESS, say
+from matscreen.engine.cli.output import say
+from matscreen.engine.cli.training_bar import TrainingBar
 from matscreen.engine.distill import RECIPE
 from matscreen.engine.distill import distill as distill_model
 from matscreen.models import load
-from matscreen.models.training import Progress
 
 
 def distill(
@@ -30,23 +29,9 @@ def distill(
     """
     network = load(model, with_student=False)
     phases = o.open_reference(reference, formula_column, energy_column, say)
-    with rich.progress.Progress(
-        rich.progress.TextColumn("epoch {task.fields[epoch]}"),
-        rich.progress.BarColumn(bar_width=None),
-        rich.progress.TextColumn("error {task.fields[error]} eV/atom"),
-        rich.progress.TimeRemainingColumn(),
-        console=PROGRESS,
-        transient=True,
-    ) as bar:
-        task = bar.add_task("", total=None, epoch=0, error="–")
-
-        def report(state: Progress) -> None:
-            error = f"{state.train_error:.4f} (validation {state.validation_error:.4f})"
-            bar.update(task, total=state.total, completed=state.seen, epoch=state.epoch, error=error)
-
-        with_student = distill_model(
-            network, phases, samples, calibrate, replace(RECIPE, seed=seed), report=report, say=say
-        )
+    recipe = replace(RECIPE, seed=seed)
+    with TrainingBar(recipe.epochs) as bar:
+        with_student = distill_model(network, phases, samples, calibrate, recipe, report=bar.update, say=say)
     assert with_student.student
     for name, value in with_student.student.model.card["distillation"].items():
         print(f"{name} {value}")

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import rich.progress
 import typer
 
 from matscreen.engine.cli import options as o
-from matscreen.engine.cli.output import PROGRESS, say
+from matscreen.engine.cli.output import say
+from matscreen.engine.cli.training_bar import TrainingBar
 from matscreen.engine.element_sets import parse_elements
 from matscreen.models.architecture import ARCHITECTURES
 from matscreen.models.crossvalidation import crossvalidate
@@ -74,32 +74,12 @@ def train(
         raise InputError("--property names a column twice")
     first_weights = o.open_model(start) if start else None
     started = time.perf_counter()
-    with rich.progress.Progress(
-        rich.progress.TextColumn("{task.fields[which]}epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-        rich.progress.BarColumn(bar_width=None),
-        rich.progress.TextColumn("{task.fields[rate]} compositions/s · error {task.fields[error]}"),
-        rich.progress.TimeRemainingColumn(),
-        console=PROGRESS,
-        transient=True,
-        disable=here().rank > 0,
-    ) as bar:
-        task = bar.add_task("", total=None, which="", epoch=0, epochs=plan.epochs, rate="–", error="–")
-        first: dict[tuple[int, int], tuple[int, float]] = {}
+    with TrainingBar(plan.epochs, hidden=here().rank > 0) as bar:
 
         def report(fold: int, member: int, state: Progress) -> None:
-            seen, since = first.setdefault((fold, member), (state.seen, time.perf_counter()))
-            rate = (state.seen - seen) / max(time.perf_counter() - since, 1e-9)
             parts = [f"fold {fold + 1}/{folds}"] if folds else []
             parts += [f"member {member + 1}/{members}"] if members > 1 else []
-            bar.update(
-                task,
-                total=state.total,
-                completed=state.seen,
-                which="".join(part + " " for part in parts),
-                epoch=state.epoch,
-                rate=f"{rate:,.0f}",
-                error=f"{state.train_error:.4f} (validation {state.validation_error:.4f})",
-            )
+            bar.update(state, " ".join(parts))
 
         if folds is not None:
             summary = crossvalidate(network, data, out, plan, folds, report, first_weights, learned, members)

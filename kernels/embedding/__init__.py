@@ -15,6 +15,7 @@ import numpy as np
 from matscreen.kernels.backend import Backend, resolve
 from matscreen.kernels.embedding import cpu, reference
 from matscreen.kernels.embedding.tables import Tables, checked
+from matscreen.kernels.places import check_places
 
 __all__ = ["Tables", "checked", "embed"]
 
@@ -38,11 +39,7 @@ def embed(places: np.ndarray, fractions: np.ndarray, tables: Tables, backend: Ba
     ValueError
         Shapes that do not fit, or a place that is no row of the tables.
     """
-    if places.ndim != 2 or places.shape != fractions.shape:
-        raise ValueError(f"places and fractions must both be (N, K), not {places.shape} and {fractions.shape}")
-    rows = len(tables.linear)
-    if places.size and not (places.min() >= 0 and places.max() < rows):
-        raise ValueError(f"places must lie in 0 … {rows - 1}")
+    check_places(places, fractions, len(tables.linear))
     if resolve(backend, "embedding") == "reference":
         return reference.embed(places, fractions, tables)
     return cpu.embed(places, fractions, tables)

@@ -9,6 +9,7 @@ import numpy as np
 from matscreen.kernels.backend import Backend, resolve
 from matscreen.kernels.mlp import cpu, reference
 from matscreen.kernels.mlp.layers import Layers, Shortcut, pack
+from matscreen.kernels.places import check_places
 
 __all__ = ["Layers", "Shortcut", "activations", "forward", "forward_dense", "pack"]
 
@@ -32,11 +33,7 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: 
     ValueError
         Shapes that do not fit, or a place that is no input of the network.
     """
-    if places.ndim != 2 or places.shape != fractions.shape:
-        raise ValueError(f"places and fractions must both be (N, K), not {places.shape} and {fractions.shape}")
-    inputs = layers.weights[0].shape[0]
-    if places.size and not (places.min() >= 0 and places.max() < inputs):
-        raise ValueError(f"places must lie in 0 … {inputs - 1}")
+    check_places(places, fractions, layers.weights[0].shape[0])
     if resolve(backend, "mlp") == "reference":
         return reference.forward(places, fractions, layers)
     return cpu.forward(places, fractions, layers)
