@@ -27,7 +27,7 @@ THESIS = {
 }
 """Mean and 90% below, eV/atom, from 230,960 training compounds."""
 
-STEPS = 8000
+STEPS = 3000
 """Least optimiser steps of a network: small training sets are seen more often."""
 
 
