@@ -1,0 +1,159 @@
+"""Disorientation: the smallest angle that turns one crystal into another, whose symmetry makes many rotations the same.
+
+    min over i, j of the angle of O_i q1 (O_j q2)⁻¹          (Jha 2020, eq. 6.4)
+
+Orientations are unit quaternions (w, x, y, z), passive rotations from specimen to crystal, as in orix; `from_euler` and
+`from_matrix` make them. Symmetries go by the name of their proper point group (`SYMMETRY`).
+"""
+
+from typing import Any
+
+import numpy as np
+
+from matscreen.kernels.backend import Backend, as_numpy, resolve
+from matscreen.kernels.disorientation import cpu, reference
+from matscreen.kernels.disorientation.orientations import from_euler, from_matrix
+from matscreen.kernels.disorientation.symmetry import SYMMETRY, between, conjugate, multiply
+
+__all__ = [
+    "SYMMETRY",
+    "disorientation",
+    "disorientation_angle",
+    "disorientation_matrix",
+    "from_euler",
+    "from_matrix",
+    "nearest_orientations",
+]
+
+
+def disorientation_angle(
+    q1: np.ndarray,
+    q2: np.ndarray,
+    symmetry: str = "432",
+    symmetry2: str | None = None,
+    *,
+    threads: int = 1,
+    backend: Backend = "auto",
+) -> np.ndarray:
+    """Disorientation angle of each pair of orientations.
+
+    Parameters
+    ----------
+    q1, q2 : (N, 4) unit quaternions; or (4,), which is compared with all of the other
+    symmetry, symmetry2 : proper point groups of the first and the second crystal; the same if one is given
+    threads : pairs are spread over so many threads
+
+    Returns
+    -------
+    (N,) radians: float32 if both are, else float64 (of the reference always). A torch tensor if one was given; for one
+    through which gradients flow see `differentiable`
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, a quaternion whose squared length is off 1 by more than 1e-3, an unknown group.
+
+    >>> disorientation_angle(np.array([1.0, 0, 0, 0]), from_euler(np.radians([[5, 0, 0], [90, 0, 0]]))).round(4)
+    array([0.0873, 0.    ])
+    """
+    (a, b), back = as_numpy(q1, q2)
+    a, b, groups = _checked(a, b, symmetry, symmetry2)
+    a, b = np.broadcast_arrays(a, b) if len(a) == 1 or len(b) == 1 else (a, b)
+    if a.shape != b.shape:
+        raise ValueError(f"{len(a)} orientations do not pair with {len(b)}")
+    if resolve(backend, "disorientation") == "reference":
+        return back(reference.disorientation_angle(a, b, *groups))  # type: ignore[no-any-return]
+    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    return back(cpu.angles(a, b, between(*groups), groups == ("432", "432"), threads))  # type: ignore[no-any-return]
+
+
+def disorientation(
+    q1: np.ndarray, q2: np.ndarray, symmetry: str = "432", symmetry2: str | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Disorientation angle, axis and operations of each pair of orientations, as in `disorientation_angle`.
+
+    Returns
+    -------
+    angles : (N,) radians, float64
+    axes : (N, 3) float64 unit vectors of O_i q1 (O_j q2)⁻¹ in crystal axes; z where the angle is 0
+    operations : (N, 2) int64, rows i and j of `SYMMETRY`; the first pair where several do the same
+    """
+    (a, b), _ = as_numpy(q1, q2)
+    a, b, groups = _checked(a, b, symmetry, symmetry2)
+    first, second = (SYMMETRY[group] for group in groups)
+    turns = multiply(a, conjugate(b)).astype(np.float64)
+    wanted = np.abs(turns @ between(*groups).T)
+    nearest = between(*groups)[wanted.argmax(axis=1)]
+    inverse = multiply(conjugate(first)[:, None], second[None]).reshape(-1, 4)
+    pair = (np.abs(nearest @ inverse.T) > 1 - 1e-9).argmax(axis=1)
+    operations = np.stack(np.divmod(pair, len(second)), axis=1)
+    turned = multiply(multiply(first[operations[:, 0]], turns), conjugate(second[operations[:, 1]]))
+    turned = np.where(turned[:, :1] < 0, -turned, turned)
+    sine = np.linalg.norm(turned[:, 1:], axis=1)
+    axes = np.divide(turned[:, 1:], sine[:, None], out=np.tile([0.0, 0, 1], (len(sine), 1)), where=sine[:, None] > 0)
+    return 2 * np.arctan2(sine, turned[:, 0]), axes, operations
+
+
+def disorientation_matrix(
+    q1: np.ndarray,
+    q2: np.ndarray,
+    symmetry: str = "432",
+    symmetry2: str | None = None,
+    *,
+    threads: int = 1,
+    backend: Backend = "auto",
+) -> np.ndarray:
+    """Disorientation angles of all pairs: (N, M) radians of q1 (N, 4) and q2 (M, 4).
+
+    Otherwise like `disorientation_angle`.
+    """
+    (a, b), back = as_numpy(q1, q2)
+    a, b, groups = _checked(a, b, symmetry, symmetry2)
+    if resolve(backend, "disorientation") == "reference":
+        all_pairs = [reference.disorientation_angle(np.broadcast_to(q, b.shape), b, *groups) for q in a]
+        return back(np.array(all_pairs).reshape(len(a), len(b)))  # type: ignore[no-any-return]
+    return back(cpu.matrix(a, b, between(*groups), groups == ("432", "432"), threads))  # type: ignore[no-any-return]
+
+
+def nearest_orientations(
+    q1: np.ndarray,
+    dictionary: np.ndarray,
+    count: int = 1,
+    symmetry: str = "432",
+    symmetry2: str | None = None,
+    *,
+    threads: int = 1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest orientations of a dictionary (M, 4) to each of q1 (N, 4).
+
+    Returns
+    -------
+    angles : (N, count) radians, rising
+    rows : (N, count) int64, of the dictionary; the earlier first where angles are equal
+    """
+    (a, b), _ = as_numpy(q1, dictionary)
+    a, b, groups = _checked(a, b, symmetry, symmetry2)
+    if not 1 <= count <= len(b):
+        raise ValueError(f"count must be from 1 to the {len(b)} orientations of the dictionary, not {count}")
+    return cpu.nearest(a, b, between(*groups), groups == ("432", "432"), count, threads)
+
+
+def _checked(q1: Any, q2: Any, symmetry: str, symmetry2: str | None) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+    """Quaternions (N, 4) and (M, 4) of one precision, contiguous, and the names of the groups."""
+    groups = (symmetry, symmetry if symmetry2 is None else symmetry2)
+    for group in groups:
+        if group not in SYMMETRY:
+            raise ValueError(f"unknown symmetry {group!r}: expected one of {' '.join(SYMMETRY)}")
+    given = [np.asarray(q) for q in (q1, q2)]
+    kind = np.float32 if all(q.dtype == np.float32 for q in given) else np.float64
+    checked = []
+    for name, q in zip(("q1", "q2"), given, strict=True):
+        if q.ndim not in (1, 2) or q.shape[-1] != 4:
+            raise ValueError(f"{name} must be (N, 4) unit quaternions, not {q.shape}")
+        whole = np.ascontiguousarray(q.reshape(-1, 4), kind)
+        if not cpu.all_unit(whole):
+            square = (whole**2).sum(axis=1)
+            row = int(np.argmax(~(np.abs(square - 1) <= cpu.TOLERANCE)))
+            raise ValueError(f"{name} must be unit quaternions: row {row} has the squared length {square[row]:.4g}")
+        checked.append(whole)
+    return checked[0], checked[1], groups

@@ -1,0 +1,166 @@
+"""Disorientation against eq. 6.4 to the letter and against orix.
+
+Tolerance: 3e-8 rad from the reference, whose arccosine is no better near 0 and π; 1e-12 from a float64 arctangent of
+the same; 1e-6 in float32.
+"""
+
+import numpy as np
+import pytest
+from orix.quaternion import Misorientation, Orientation, Rotation, symmetry
+
+from matscreen.kernels.disorientation import (
+    SYMMETRY,
+    disorientation,
+    disorientation_angle,
+    disorientation_matrix,
+    from_euler,
+    from_matrix,
+    nearest_orientations,
+)
+from matscreen.kernels.disorientation.reference import matrices
+from matscreen.kernels.disorientation.symmetry import conjugate, multiply
+
+ORIX = dict(
+    zip(
+        "1 2 222 4 422 3 32 6 622 23 432".split(),
+        ("C1", "C2", "D2", "C4", "D4", "C3", "D3", "C6", "D6", "T", "O"),
+        strict=True,
+    )
+)
+
+
+def random(n: int, rng: np.random.Generator) -> np.ndarray:
+    q = rng.normal(size=(n, 4))
+    return q / np.linalg.norm(q, axis=1, keepdims=True)
+
+
+def adversarial(group: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs: equal, opposite in sign, equivalent, all but equal, and on the border between two operations."""
+    rotations = SYMMETRY[group]
+    q = random(40, rng)
+    equivalent = multiply(rotations[rng.integers(0, len(rotations), 40)], q)
+    tiny = np.concatenate([np.ones((40, 1)), rng.normal(size=(40, 3)) * 10.0 ** -rng.integers(1, 12, (40, 1))], axis=1)
+    near = multiply(tiny / np.linalg.norm(tiny, axis=1, keepdims=True), equivalent)
+    half = rotations + rotations[rng.integers(0, len(rotations), len(rotations))]
+    half = half[np.linalg.norm(half, axis=1) > 0.1]
+    border = multiply(half / np.linalg.norm(half, axis=1, keepdims=True), q[: len(half)])
+    return np.concatenate([q, q, q, q, q[: len(half)]]), np.concatenate([q, -q, equivalent, near, border])
+
+
+def exact(q1: np.ndarray, q2: np.ndarray, group: str, group2: str) -> np.ndarray:
+    """Every pair of operations, with the arctangent."""
+    turns = multiply(q1, conjugate(q2))
+    every = multiply(multiply(SYMMETRY[group][:, None, None], turns), conjugate(SYMMETRY[group2])[:, None])
+    return (2 * np.arctan2(np.linalg.norm(every[..., 1:], axis=-1), np.abs(every[..., 0]))).min(axis=(0, 1))
+
+
+@pytest.mark.parametrize("group", SYMMETRY)
+def test_groups_are_those_of_orix(group: str) -> None:
+    theirs = getattr(symmetry, ORIX[group]).data
+    assert len(SYMMETRY[group]) == len(theirs)
+    np.testing.assert_allclose(np.abs(SYMMETRY[group] @ theirs.T).max(axis=1), 1, atol=1e-12)
+
+
+@pytest.mark.parametrize(("group", "group2"), [*((g, g) for g in SYMMETRY), ("432", "622"), ("1", "23"), ("6", "2")])
+def test_against_the_definition(group: str, group2: str, rng: np.random.Generator) -> None:
+    few = [np.concatenate([random(4, rng), extreme[::16]]) for extreme in adversarial(group, rng)]
+    n = min(map(len, few))
+    literal = disorientation_angle(few[0][:n], few[1][:n], group, group2, backend="reference")
+    np.testing.assert_allclose(exact(few[0][:n], few[1][:n], group, group2), literal, atol=3e-8)
+    hard = adversarial(group, rng)
+    q1, q2 = np.concatenate([random(2000, rng), hard[0]]), np.concatenate([random(2000, rng), hard[1]])
+    expected = exact(q1, q2, group, group2)
+    found = disorientation_angle(q1, q2, group, group2)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected, atol=2e-15, rtol=1e-12)
+    single = disorientation_angle(q1.astype(np.float32), q2.astype(np.float32), group, group2)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("group", SYMMETRY)
+def test_against_orix(group: str, rng: np.random.Generator) -> None:
+    q1, q2 = random(200, rng), random(150, rng)
+    a, b = (Orientation(q, symmetry=getattr(symmetry, ORIX[group])) for q in (q1, q2))
+    np.testing.assert_allclose(disorientation_angle(q1[:150], q2, group), a[:150].angle_with(b), atol=1e-7)
+    np.testing.assert_allclose(disorientation_matrix(q1, q2, group), a.angle_with_outer(b), atol=1e-7)
+
+
+def test_two_crystals_against_orix(rng: np.random.Generator) -> None:
+    q1, q2 = random(60, rng), random(60, rng)
+    turns = Misorientation(multiply(q1, conjugate(q2)), symmetry=(symmetry.D6, symmetry.O))
+    reduced = turns.reduce() if hasattr(turns, "reduce") else turns.map_into_symmetry_reduced_zone()
+    np.testing.assert_allclose(disorientation_angle(q1, q2, "432", "622"), reduced.angle, atol=1e-7)
+
+
+def test_small_angles_keep_their_digits() -> None:
+    angles = np.geomspace(1e-12, 0.5, 200)
+    turned = np.stack([np.cos(angles / 2), 0 * angles, np.sin(angles / 2), 0 * angles], axis=1)
+    for group in SYMMETRY:
+        np.testing.assert_allclose(disorientation_angle(np.array([1.0, 0, 0, 0]), turned, group), angles, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("group", "largest"), [("432", 62.7994), ("622", 93.8411), ("23", 90), ("1", 180)])
+def test_largest_angles_are_the_known_ones(group: str, largest: float, rng: np.random.Generator) -> None:
+    found = np.degrees(disorientation_angle(random(200_000, rng), random(200_000, rng), group))
+    assert largest * 0.97 < found.max() <= largest + 1e-3
+
+
+@pytest.mark.parametrize(("group", "group2"), [("432", "432"), ("622", "622"), ("432", "32")])
+def test_axis_and_operations_make_the_angle(group: str, group2: str, rng: np.random.Generator) -> None:
+    hard = adversarial(group, rng)
+    q1, q2 = np.concatenate([random(300, rng), hard[0]]), np.concatenate([random(300, rng), hard[1]])
+    angles, axes, operations = disorientation(q1, q2, group, group2)
+    np.testing.assert_allclose(angles, disorientation_angle(q1, q2, group, group2), atol=1e-14, rtol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(axes, axis=1), 1, rtol=1e-12)
+    first, second = multiply(SYMMETRY[group][operations[:, 0]], q1), multiply(SYMMETRY[group2][operations[:, 1]], q2)
+    turn = np.concatenate([np.cos(angles / 2)[:, None], np.sin(angles / 2)[:, None] * axes], axis=1)
+    overlap = np.abs((multiply(turn, second) * first).sum(axis=1))
+    np.testing.assert_allclose(overlap, 1, atol=1e-12)
+
+
+def test_nearest_of_a_dictionary_is_the_sorted_matrix(rng: np.random.Generator) -> None:
+    q1, book = random(37, rng), random(1500, rng)
+    book[700] = book[3]
+    for group in ("432", "622", "222"):
+        whole = disorientation_matrix(q1, book, group, threads=2)
+        angles, rows = nearest_orientations(q1, book, 9, group, threads=3)
+        order = np.argsort(whole, axis=1, kind="stable")[:, :9]
+        np.testing.assert_array_equal(rows, order)
+        np.testing.assert_array_equal(angles, np.take_along_axis(whole, order, axis=1))
+
+
+def test_same_bytes_for_any_number_of_threads(rng: np.random.Generator) -> None:
+    q1, q2 = random(5003, rng), random(5003, rng)
+    for group in ("432", "32"):
+        expected = disorientation_angle(q1, q2, group)
+        np.testing.assert_array_equal(disorientation_angle(q1, q2, group, threads=3), expected)
+        np.testing.assert_array_equal(disorientation_angle(q1[77:], q2[77:], group), expected[77:])
+
+
+def test_other_forms_are_those_of_orix(rng: np.random.Generator) -> None:
+    euler = rng.uniform(0, [2 * np.pi, np.pi, 2 * np.pi], (300, 3))
+    theirs = Rotation.from_euler(euler)
+    ours = from_euler(euler)
+    np.testing.assert_allclose(np.abs((ours * theirs.data).sum(axis=1)), 1, atol=1e-12)
+    np.testing.assert_allclose(matrices(ours), theirs.to_matrix(), atol=1e-12)
+    np.testing.assert_allclose(np.abs((from_matrix(theirs.to_matrix()) * ours).sum(axis=1)), 1, atol=1e-12)
+    with pytest.raises(ValueError, match="not a rotation"):
+        from_matrix(-np.eye(3))
+    with pytest.raises(ValueError, match="Euler"):
+        from_euler(np.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("q1", "q2", "group", "message"),
+    [
+        (np.eye(4), np.eye(4), "m-3m", "unknown symmetry 'm-3m': expected one of 1 2 222"),
+        (np.eye(4) * 2, np.eye(4), "432", "q1 must be unit quaternions: row 0 has the squared length 4"),
+        (np.eye(4), np.full((4, 4), np.nan), "432", "q2 must be unit quaternions: row 0"),
+        (np.eye(3), np.eye(4), "432", r"q1 must be \(N, 4\)"),
+        (np.eye(4)[:2], np.eye(4)[:3], "432", "2 orientations do not pair with 3"),
+    ],
+)
+def test_bad_input(q1: np.ndarray, q2: np.ndarray, group: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        disorientation_angle(q1, q2, group)

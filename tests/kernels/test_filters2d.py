@@ -1,0 +1,164 @@
+"""The filters against their definition and against SciPy: minimum and maximum exactly, sums to 1e-6 relative."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from matscreen.kernels.filters2d import (
+    maximum_filter,
+    mean_filter,
+    minimum_filter,
+    slope_filters,
+    slope_masks,
+    subtract_background,
+)
+
+MODES = ("reflect", "constant", "nearest", "mirror", "wrap", "grid-mirror", "grid-constant", "grid-wrap")
+DTYPES = (np.float32, np.float64, np.uint8, np.uint16, np.int32)
+
+
+def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    return (rng.lognormal(3, 2, shape) - 10).astype(dtype)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 13, (1, 17), (23, 4), (40, 29)])
+def test_extremes_are_those_of_scipy(mode: str, dtype: type, size: int, rng: np.random.Generator) -> None:
+    given = image(rng, (40, 29), dtype)
+    for ours, theirs in ((minimum_filter, ndimage.minimum_filter), (maximum_filter, ndimage.maximum_filter)):
+        found = ours(given, size, mode, cval=3)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, theirs(given, size, mode=mode, cval=3))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [2, 3, 8, 13, 29])
+def test_sums_are_those_of_scipy(mode: str, dtype: type, size: int, rng: np.random.Generator) -> None:
+    given = image(rng, (40, 29), dtype)
+    exact = given.astype(np.float64)
+    scale = ndimage.uniform_filter(np.abs(exact), size, mode=mode, cval=3)
+    found = mean_filter(given, size, mode, cval=3)
+    assert found.dtype == (np.float32 if dtype == np.float32 else np.float64)
+    expected = ndimage.correlate(exact, np.full((size, size), 1 / size**2), mode=mode, cval=3)
+    assert (np.abs(found - expected) <= 1e-6 * scale).all()
+    slopes = slope_filters(given, size, mode, cval=3)
+    for ours, mask in zip(slopes, slope_masks(size), strict=True):
+        theirs = ndimage.correlate(exact, mask, mode=mode, cval=3)
+        assert (np.abs(ours - theirs) <= 1e-6 * scale * size**2).all()
+
+
+@pytest.mark.parametrize("size", [50, 51, 200])
+def test_large_windows_of_a_detector_image(size: int, rng: np.random.Generator) -> None:
+    given = image(rng, (700, 611), np.uint16)  # several bands of rows, and no whole number of them
+    np.testing.assert_array_equal(minimum_filter(given, size, threads=2), ndimage.minimum_filter(given, size))
+    exact = ndimage.uniform_filter(given.astype(np.float64), size)
+    np.testing.assert_allclose(mean_filter(given, size), exact, rtol=1e-10)
+    slopes = slope_filters(given, size, threads=2)
+    for y, x in ((0, 0), (350, 300), (699, 610), (255, 17), (256, 600), (431, 9)):
+        part = np.pad(given.astype(np.int64), size, mode="symmetric")
+        corner = (y + size - size // 2, x + size - size // 2)
+        seen = part[corner[0] : corner[0] + size, corner[1] : corner[1] + size]
+        exact_slopes = (slope_masks(size).astype(np.int64) * seen).sum(axis=(1, 2))
+        np.testing.assert_array_equal(slopes[:, y, x], exact_slopes)  # integers are summed exactly
+
+
+@given(
+    shape=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    mode=st.sampled_from(MODES),
+    missing=st.floats(0, 1),
+    seed=st.integers(0, 1000),
+)
+def test_missing_pixels_are_left_out(
+    shape: tuple[int, int], size: tuple[int, int], mode: str, missing: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    size = (min(size[0], shape[0]), min(size[1], shape[1]))
+    given = image(rng, (2, *shape), np.float64)
+    mask = rng.random(shape) < missing / 2
+    given[rng.random((2, *shape)) < missing / 2] = np.nan
+    for name in (minimum_filter, maximum_filter, mean_filter):
+        ours, definition = (name(given, size, mode, mask=mask, backend=b) for b in ("cpu", "reference"))
+        np.testing.assert_allclose(ours, definition, rtol=1e-12, atol=1e-9)
+    side = min(size)
+    if side > 1:
+        ours, definition = (slope_filters(given, side, mode, mask=mask, backend=b) for b in ("cpu", "reference"))
+        np.testing.assert_allclose(ours, definition, rtol=1e-9, atol=1e-6)
+
+
+def test_a_masked_beam_stop_does_not_matter(rng: np.random.Generator) -> None:
+    given, mask = image(rng, (60, 60), np.int32), np.zeros((60, 60), bool)
+    mask[20:25, 30:33] = True
+    other = given.copy()
+    other[mask] = rng.integers(-(2**31), 2**31 - 1, int(mask.sum()))
+    for run in (minimum_filter, maximum_filter, mean_filter, slope_filters):
+        np.testing.assert_array_equal(run(given, 9, mask=mask), run(other, 9, mask=mask))
+    cleaned, again = (subtract_background(i, 9, mask=mask) for i in (given, other))
+    np.testing.assert_array_equal(cleaned[~mask], again[~mask])
+    assert (minimum_filter(given, 3, mask=np.ones((60, 60), bool)) == 0).all()
+
+
+def test_a_bright_pixel_leaves_no_trace(rng: np.random.Generator) -> None:
+    given = np.ones((1200, 40), np.float32)
+    given[5, 5] = 2**32 - 1  # a dead pixel of many detectors; running sums in float32 would be off by 256 ever after
+    np.testing.assert_allclose(mean_filter(given, 9)[20:], 1, rtol=1e-6)
+    infinite = given.copy()
+    infinite[5, 5] = np.inf
+    np.testing.assert_array_equal(mean_filter(infinite, 9), 1)
+    assert maximum_filter(infinite, 9)[5, 5] == np.inf
+
+
+def test_no_error_grows_along_an_image(rng: np.random.Generator) -> None:
+    given = rng.lognormal(0, 2, (6000, 16))
+    found = mean_filter(given, 9)
+    last = mean_filter(given[-600:], 9)
+    np.testing.assert_allclose(found[-500:], last[-500:], rtol=1e-12)
+
+
+def test_same_bytes_for_any_number_of_threads(rng: np.random.Generator) -> None:
+    given = image(rng, (2, 900, 70))
+    for run in (minimum_filter, mean_filter, slope_filters):
+        np.testing.assert_array_equal(run(given, 31), run(given, 31, threads=3))
+        np.testing.assert_array_equal(np.moveaxis(run(given, 31), -3, 0)[1], run(given[1], 31))
+
+
+def test_background_is_what_the_equations_say(rng: np.random.Generator) -> None:
+    given = image(rng, (50, 64), np.float64)
+    above = given - ndimage.minimum_filter(given, 20)
+    np.testing.assert_allclose(subtract_background(given, 20), above - ndimage.uniform_filter(above, 20), atol=1e-9)
+
+
+def test_tensors_come_back_as_tensors(rng: np.random.Generator) -> None:
+    given = image(rng, (30, 30))
+    for run in (minimum_filter, mean_filter, slope_filters, subtract_background):
+        found = run(torch.from_numpy(given), 5)
+        assert isinstance(found, torch.Tensor)
+        np.testing.assert_array_equal(found.numpy(), run(given, 5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.zeros((4, 4)), 5), "size must be from 1 to the image's 4 × 4 pixels, not 5"),
+        ((np.zeros((4, 4)), 0), "size must be"),
+        ((np.zeros((4, 4)), (2, 3, 4)), "size must be"),
+        ((np.zeros(4), 2), "an image is"),
+        ((np.zeros((4, 4), complex), 2), "real numbers"),
+        ((np.zeros((0, 4)), 1), "an image is"),
+        ((np.zeros((4, 4)), 2, "periodic"), "unknown mode 'periodic'"),
+    ],
+)
+def test_bad_input(arguments: tuple, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        minimum_filter(*arguments)
+    if len(arguments) == 2 and arguments[1] != (2, 3, 4):
+        with pytest.raises(ValueError, match="size|slope|image"):
+            slope_filters(*arguments)
