@@ -1,7 +1,10 @@
 """Which implementation of a kernel runs."""
 
+import importlib.util
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,21 +16,35 @@ class BackendError(ValueError):
     """A backend that does not exist, or that this machine or kernel cannot run."""
 
 
-def resolve(backend: str, kernel: str, gpu: bool = False) -> Literal["reference", "cpu", "gpu"]:
-    """The implementation to run for `backend`; `gpu` says whether `kernel` has a GPU version that can run here.
+def gpu_here() -> Literal["cuda", "interpreter", ""]:
+    """What Triton kernels would run on: a CUDA device, Triton's interpreter (TRITON_INTERPRET=1), or nothing."""
+    if importlib.util.find_spec("triton") is None:
+        return ""
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        return "interpreter"
+    if not any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/dxg")):  # without importing torch to ask
+        return ""
+    torch = importlib.import_module("torch")
+    return "cuda" if torch.cuda.is_available() else ""
 
-    `auto` takes the GPU where it can run, else the CPU. BackendError for anything that cannot be had.
+
+def resolve(backend: str, kernel: str, gpu: bool = False) -> Literal["reference", "cpu", "gpu"]:
+    """The implementation to run for `backend`; `gpu` says whether `kernel` has a GPU version.
+
+    `auto` takes a CUDA device where there is one, else the CPU. BackendError for anything that cannot be had.
     """
     if backend == "auto":
-        return "gpu" if gpu else "cpu"
+        return "gpu" if gpu and gpu_here() == "cuda" else "cpu"
     if backend == "reference":
         return "reference"
     if backend == "cpu":
         return "cpu"
     if backend == "gpu":
-        if gpu:
+        if not gpu:
+            raise BackendError(f"{kernel} has no GPU version; use backend='cpu' or 'auto'")
+        if gpu_here():
             return "gpu"
-        raise BackendError(f"{kernel} has no GPU version that runs on this machine; use backend='cpu' or 'auto'")
+        raise BackendError(f"{kernel} on a GPU needs CUDA and Triton (pip install 'matscreen[gpu]'); use backend='cpu'")
     raise BackendError(f"unknown backend {backend!r}: expected 'auto', 'reference', 'cpu' or 'gpu'")
 
 
@@ -39,3 +56,16 @@ def as_numpy(*arrays: Any) -> tuple[list[Any], Callable[[np.ndarray], Any]]:
         return list(arrays), lambda result: result
     plain = [a.detach().cpu().numpy() if isinstance(a, torch.Tensor) else a for a in arrays]
     return plain, lambda result: torch.from_numpy(result).to(tensors[0].device)
+
+
+def on_gpu(*arrays: Any) -> tuple[list[Any], Callable[[Any], Any]]:
+    """The arrays as tensors where Triton runs, and what makes of a result an array, or a tensor if one was given."""
+    torch = importlib.import_module("torch")
+    device = "cuda" if gpu_here() == "cuda" else "cpu"
+    first = next((a for a in arrays if isinstance(a, torch.Tensor)), None)
+    if first is not None and first.device.type == "cuda":
+        device = first.device
+    moved = [a if a is None else torch.as_tensor(a).to(device) for a in arrays]
+    if first is None:
+        return moved, lambda result: result.cpu().numpy()
+    return moved, lambda result: result.to(first.device)

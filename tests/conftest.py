@@ -3,6 +3,11 @@
 import os
 from pathlib import Path
 
+import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before anything imports a Triton kernel
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from matscreen.kernels.backend import Backend, as_numpy, resolve
+from matscreen.kernels.backend import Backend, as_numpy, on_gpu, resolve
 from matscreen.kernels.disorientation import cpu, reference
 from matscreen.kernels.disorientation.orientations import from_euler, from_matrix
-from matscreen.kernels.disorientation.symmetry import SYMMETRY, between, conjugate, multiply
+from matscreen.kernels.disorientation.symmetry import SYMMETRY, between, checked_groups, conjugate, multiply
 
 __all__ = [
     "SYMMETRY",
@@ -56,12 +56,15 @@ def disorientation_angle(
     >>> disorientation_angle(np.array([1.0, 0, 0, 0]), from_euler(np.radians([[5, 0, 0], [90, 0, 0]]))).round(4)
     array([0.0873, 0.    ])
     """
+    chosen = resolve(backend, "disorientation", gpu=True)
+    if chosen == "gpu":
+        return _by_triton(q1, q2, symmetry, symmetry2, whole=False)
     (a, b), back = as_numpy(q1, q2)
     a, b, groups = _checked(a, b, symmetry, symmetry2)
     a, b = np.broadcast_arrays(a, b) if len(a) == 1 or len(b) == 1 else (a, b)
     if a.shape != b.shape:
         raise ValueError(f"{len(a)} orientations do not pair with {len(b)}")
-    if resolve(backend, "disorientation") == "reference":
+    if chosen == "reference":
         return back(reference.disorientation_angle(a, b, *groups))  # type: ignore[no-any-return]
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     return back(cpu.angles(a, b, between(*groups), groups == ("432", "432"), threads))  # type: ignore[no-any-return]
@@ -107,9 +110,12 @@ def disorientation_matrix(
 
     Otherwise like `disorientation_angle`.
     """
+    chosen = resolve(backend, "disorientation", gpu=True)
+    if chosen == "gpu":
+        return _by_triton(q1, q2, symmetry, symmetry2, whole=True)
     (a, b), back = as_numpy(q1, q2)
     a, b, groups = _checked(a, b, symmetry, symmetry2)
-    if resolve(backend, "disorientation") == "reference":
+    if chosen == "reference":
         all_pairs = [reference.disorientation_angle(np.broadcast_to(q, b.shape), b, *groups) for q in a]
         return back(np.array(all_pairs).reshape(len(a), len(b)))  # type: ignore[no-any-return]
     return back(cpu.matrix(a, b, between(*groups), groups == ("432", "432"), threads))  # type: ignore[no-any-return]
@@ -138,22 +144,50 @@ def nearest_orientations(
     return cpu.nearest(a, b, between(*groups), groups == ("432", "432"), count, threads)
 
 
+def _shaped(q1: Any, q2: Any) -> tuple[Any, Any]:
+    """Arrays or tensors (N, 4) and (M, 4)."""
+    for name, q in (("q1", q1), ("q2", q2)):
+        if q.ndim not in (1, 2) or q.shape[-1] != 4:
+            raise ValueError(f"{name} must be (N, 4) unit quaternions, not {tuple(q.shape)}")
+    return q1.reshape(-1, 4), q2.reshape(-1, 4)
+
+
 def _checked(q1: Any, q2: Any, symmetry: str, symmetry2: str | None) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
     """Quaternions (N, 4) and (M, 4) of one precision, contiguous, and the names of the groups."""
-    groups = (symmetry, symmetry if symmetry2 is None else symmetry2)
-    for group in groups:
-        if group not in SYMMETRY:
-            raise ValueError(f"unknown symmetry {group!r}: expected one of {' '.join(SYMMETRY)}")
-    given = [np.asarray(q) for q in (q1, q2)]
+    groups = checked_groups(symmetry, symmetry2)
+    given = _shaped(np.asarray(q1), np.asarray(q2))
     kind = np.float32 if all(q.dtype == np.float32 for q in given) else np.float64
-    checked = []
-    for name, q in zip(("q1", "q2"), given, strict=True):
-        if q.ndim not in (1, 2) or q.shape[-1] != 4:
-            raise ValueError(f"{name} must be (N, 4) unit quaternions, not {q.shape}")
-        whole = np.ascontiguousarray(q.reshape(-1, 4), kind)
-        if not cpu.all_unit(whole):
-            square = (whole**2).sum(axis=1)
-            row = int(np.argmax(~(np.abs(square - 1) <= cpu.TOLERANCE)))
-            raise ValueError(f"{name} must be unit quaternions: row {row} has the squared length {square[row]:.4g}")
-        checked.append(whole)
-    return checked[0], checked[1], groups
+    a, b = (np.ascontiguousarray(q, kind) for q in given)
+    for name, q in (("q1", a), ("q2", b)):
+        if not cpu.all_unit(q):
+            _refuse(name, (q**2).sum(axis=1))
+    return a, b, groups
+
+
+def _refuse(name: str, square: np.ndarray) -> None:
+    """The error for quaternions of these squared lengths."""
+    row = int(np.argmax(~(np.abs(square - 1) <= cpu.TOLERANCE)))
+    raise ValueError(f"{name} must be unit quaternions: row {row} has the squared length {square[row]:.4g}")
+
+
+def _by_triton(q1: Any, q2: Any, symmetry: str, symmetry2: str | None, whole: bool) -> np.ndarray:
+    """Angles of pairs, or of the whole matrix, as what q1 and q2 were: arrays, or tensors on their device."""
+    from matscreen.kernels.disorientation import gpu
+
+    groups = checked_groups(symmetry, symmetry2)
+    (a, b), back = on_gpu(q1, q2)
+    a, b = _shaped(a, b)
+    if str(a.dtype) != "torch.float32" or str(b.dtype) != "torch.float32":
+        a, b = a.double(), b.double()
+    if not whole and len(a) != len(b):
+        if 1 not in (len(a), len(b)):
+            raise ValueError(f"{len(a)} orientations do not pair with {len(b)}")
+        a, b = a.expand(len(b), 4) if len(a) == 1 else a, b.expand(len(a), 4) if len(b) == 1 else b
+    for name, q in (("q1", a), ("q2", b)):
+        square = (q * q).sum(dim=1)
+        if not bool(((square - 1).abs() <= cpu.TOLERANCE).all()):
+            _refuse(name, square.cpu().numpy())
+    (rotations,), _ = on_gpu(np.array(between(*groups)))
+    cubic = groups == ("432", "432")
+    result: np.ndarray = back((gpu.matrix if whole else gpu.only_angles)(a, b, rotations.to(a), cubic))
+    return result

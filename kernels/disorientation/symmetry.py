@@ -81,6 +81,15 @@ for _rotations in SYMMETRY.values():
     _rotations.setflags(write=False)
 
 
+def checked_groups(symmetry: str, symmetry2: str | None) -> tuple[str, str]:
+    """Both names, the second the first's where it is None; ValueError for one that there is not."""
+    groups = (symmetry, symmetry if symmetry2 is None else symmetry2)
+    for group in groups:
+        if group not in SYMMETRY:
+            raise ValueError(f"unknown symmetry {group!r}: expected one of {' '.join(SYMMETRY)}")
+    return groups
+
+
 def between(symmetry: str, symmetry2: str) -> np.ndarray:
     """(M, 4): the distinct O_i⁻¹ O_j, of which the one nearest to q1 q2⁻¹ tells the disorientation.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from matscreen.kernels.backend import Backend, as_numpy, resolve
+from matscreen.kernels.backend import Backend, as_numpy, on_gpu, resolve
 from matscreen.kernels.filters2d import cpu, reference
 from matscreen.kernels.filters2d.reference import slope_masks
 from matscreen.kernels.filters2d.windows import Mode, window
@@ -159,7 +159,9 @@ def _filtered(
     name: str, image: Any, size: Size, mode: str, cval: float, mask: Any, threads: int, backend: Backend
 ) -> np.ndarray:
     """One of the filters, by the backend that is to run it."""
-    chosen = resolve(backend, "filters2d")
+    chosen = resolve(backend, "filters2d", gpu=True)
+    if chosen == "gpu":
+        return _by_triton(name, image, size, mode, cval, mask)
     (image, mask), back = as_numpy(image, mask)
     image = np.asarray(image)
     if image.ndim < 2 or image.size == 0 or image.dtype.kind not in "biuf":
@@ -174,6 +176,27 @@ def _filtered(
         found = getattr(reference, name)(stack, np.ones(stack.shape, bool) if valid is None else valid, where)
     else:
         found = getattr(cpu, name)(stack, valid, where, threads)
+    result: np.ndarray = back(found.reshape(*found.shape[: found.ndim - 3], *shape))
+    return result
+
+
+def _by_triton(name: str, image: Any, size: Size, mode: str, cval: float, mask: Any) -> np.ndarray:
+    """One of the filters, of an array or a tensor, which stays on its device."""
+    from matscreen.kernels.filters2d import gpu
+
+    (stack, hidden), back = on_gpu(image, mask)
+    if stack.ndim < 2 or stack.numel() == 0 or stack.dtype.is_complex:
+        raise ValueError(f"an image is (…, H, W) of real numbers, not {tuple(stack.shape)} of {stack.dtype}")
+    shape = stack.shape
+    where = window((shape[-2], shape[-1]), size, mode, cval)
+    valid = None if hidden is None else (hidden == 0).expand(shape)
+    if stack.dtype.is_floating_point:
+        known = ~stack.isnan() if name in ("minimum", "maximum") else stack.isfinite()
+        valid = known if valid is None else valid & known
+    stack = stack.reshape(-1, *shape[-2:]).contiguous()
+    if valid is not None:
+        valid = None if bool(valid.all()) else valid.reshape(stack.shape).byte().contiguous()
+    found = getattr(gpu, name)(stack, valid, where)
     result: np.ndarray = back(found.reshape(*found.shape[: found.ndim - 3], *shape))
     return result
 

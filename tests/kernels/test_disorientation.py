@@ -6,8 +6,10 @@ the same; 1e-6 in float32.
 
 import numpy as np
 import pytest
+import torch
 from orix.quaternion import Misorientation, Orientation, Rotation, symmetry
 
+from matscreen.kernels.backend import on_gpu
 from matscreen.kernels.disorientation import (
     SYMMETRY,
     disorientation,
@@ -15,8 +17,10 @@ from matscreen.kernels.disorientation import (
     disorientation_matrix,
     from_euler,
     from_matrix,
+    gpu,
     nearest_orientations,
 )
+from matscreen.kernels.disorientation.differentiable import torch_angle
 from matscreen.kernels.disorientation.reference import matrices
 from matscreen.kernels.disorientation.symmetry import conjugate, multiply
 
@@ -76,6 +80,69 @@ def test_against_the_definition(group: str, group2: str, rng: np.random.Generato
     single = disorientation_angle(q1.astype(np.float32), q2.astype(np.float32), group, group2)
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("group", "group2"), [("432", "432"), ("622", "622"), ("1", "1"), ("432", "622")])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_triton_finds_the_same(group: str, group2: str, dtype: type, rng: np.random.Generator) -> None:
+    hard = adversarial(group, rng)
+    q1 = np.concatenate([random(300, rng), hard[0]]).astype(dtype)  # no whole number of blocks
+    q2 = np.concatenate([random(300, rng), hard[1]]).astype(dtype)
+    expected = disorientation_angle(q1.astype(float), q2.astype(float), group, group2, backend="cpu")
+    tolerance = {"atol": 1e-6} if dtype == np.float32 else {"atol": 2e-15, "rtol": 1e-12}
+    found = disorientation_angle(q1, q2, group, group2, backend="gpu")
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, expected, **tolerance)
+    whole = disorientation_matrix(q1[:37], q2[:140], group, group2, backend="gpu")
+    np.testing.assert_allclose(
+        whole, disorientation_matrix(q1[:37].astype(float), q2[:140].astype(float), group, group2), **tolerance
+    )
+
+
+def by_differences(q1: np.ndarray, q2: np.ndarray, group: str) -> np.ndarray:
+    """(N, 4) gradient of the angle in q1 on the unit sphere, from central differences in float64."""
+    step, slopes = 1e-6, np.empty_like(q1)
+    for n in range(4):
+        ends = [q1 + sign * step * np.eye(4)[n] for sign in (1, -1)]
+        up, down = (exact(q / np.linalg.norm(q, axis=1, keepdims=True), q2, group, group) for q in ends)
+        slopes[:, n] = (up - down) / (2 * step)
+    return slopes
+
+
+@pytest.mark.parametrize("group", ["432", "622", "1"])
+@pytest.mark.parametrize("triton", [False, True])
+def test_gradients_against_finite_differences(group: str, triton: bool, rng: np.random.Generator) -> None:
+    q1, q2 = random(100, rng), random(100, rng)
+    dots = np.sort(np.abs(multiply(q1, conjugate(q2)) @ SYMMETRY[group].T), axis=1)
+    away = dots[:, -1] - (dots[:, -2] if len(SYMMETRY[group]) > 1 else 0) > 1e-3  # from ties, where there is a kink
+    q1, q2 = q1[away], q2[away]
+    a, b = (torch.tensor(q, requires_grad=True) for q in (q1, q2))
+    if triton:
+        (first, second, rotations), _ = on_gpu(q1, q2, np.array(SYMMETRY[group]))
+        angle, nearest = gpu.angles(first, second, rotations)
+        slopes = [g.cpu().numpy() for g in gpu.gradients(first, second, rotations, nearest, torch.ones_like(angle))]
+    else:
+        torch_angle(a, b, group).sum().backward()
+        slopes = [a.grad.numpy(), b.grad.numpy()]
+    np.testing.assert_allclose(slopes[0], by_differences(q1, q2, group), atol=1e-7)
+    np.testing.assert_allclose(slopes[1], by_differences(q2, q1, group), atol=1e-7)
+    np.testing.assert_allclose(np.linalg.norm(slopes[0], axis=1), 2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_are_finite_at_zero_and_where_operations_tie(dtype: torch.dtype, rng: np.random.Generator) -> None:
+    for group in SYMMETRY:
+        a, b = (torch.tensor(q, dtype=dtype, requires_grad=True) for q in adversarial(group, rng))
+        angle = torch_angle(a, b, group)
+        angle.sum().backward()
+        expected = exact(a.detach().double().numpy(), b.detach().double().numpy(), group, group)
+        np.testing.assert_allclose(angle.detach().numpy(), expected, atol=2e-6 if dtype == torch.float32 else 1e-12)
+        for q in (a, b):
+            assert torch.isfinite(q.grad).all()
+            assert (q.grad.norm(dim=1) <= 2.01).all()
+        same = torch.tensor(random(5, rng), dtype=dtype, requires_grad=True)
+        torch_angle(same, same.detach().clone(), group).sum().backward()
+        assert torch.isfinite(same.grad).all()
 
 
 @pytest.mark.parametrize("group", SYMMETRY)

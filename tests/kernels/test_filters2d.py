@@ -70,6 +70,34 @@ def test_large_windows_of_a_detector_image(size: int, rng: np.random.Generator) 
         np.testing.assert_array_equal(slopes[:, y, x], exact_slopes)  # integers are summed exactly
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "mode", "dtype", "masked"),
+    [
+        ((37, 29), (13, 4), "reflect", np.float32, False),
+        ((2, 37, 150), (36, 140), "constant", np.uint16, True),
+        ((37, 29), 1, "wrap", np.int32, True),
+        ((2, 20, 21), (2, 3), "mirror", np.float64, True),
+        ((19, 18), (5, 18), "nearest", np.uint8, False),
+    ],
+)
+def test_triton_finds_the_same(
+    shape: tuple[int, ...], size: int, mode: str, dtype: type, masked: bool, rng: np.random.Generator
+) -> None:
+    given = image(rng, shape, dtype)
+    mask = rng.random(shape) < 0.3 if masked else None
+    for run in (minimum_filter, maximum_filter):
+        ours, definition = (run(given, size, mode, cval=3, mask=mask, backend=b) for b in ("gpu", "cpu"))
+        assert ours.dtype == given.dtype
+        np.testing.assert_array_equal(ours, definition)
+    ours, definition = (mean_filter(given, size, mode, cval=3, mask=mask, backend=b) for b in ("gpu", "cpu"))
+    assert ours.dtype == definition.dtype
+    np.testing.assert_allclose(ours, definition, rtol=1e-6, atol=1e-9)
+    side = max(np.min(size), 2)
+    ours, definition = (slope_filters(given, side, mode, cval=3, mask=mask, backend=b) for b in ("gpu", "cpu"))
+    scale = np.abs(given.astype(float)).max() * side**2
+    np.testing.assert_allclose(ours, definition, rtol=1e-6, atol=1e-9 * scale)
+
+
 @given(
     shape=st.tuples(st.integers(1, 12), st.integers(1, 12)),
     size=st.tuples(st.integers(1, 12), st.integers(1, 12)),

@@ -1,0 +1,86 @@
+"""Disorientation angles of torch tensors, with gradients: the loss of orientation networks (Jha 2020, chapter 6).
+
+With s the nearest rotation to d = q1 q2⁻¹ and ⟨s, d⟩ = cos h > 0, the angle 2h has the gradient −2 u with respect to d
+on the unit sphere, u being the unit vector at d that points to s. It has length 2 everywhere; it is taken as 0 at angle
+0, where u is no direction, and as that of the earlier s where two are equally near. Nothing is divided by a vanishing
+sine.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from matscreen.kernels.backend import gpu_here
+from matscreen.kernels.disorientation.symmetry import between, checked_groups
+
+
+def torch_angle(
+    q1: torch.Tensor, q2: torch.Tensor, symmetry: str = "432", symmetry2: str | None = None
+) -> torch.Tensor:
+    """Disorientation angles (N,) in radians of pairs of unit quaternions (N, 4), differentiable in both.
+
+    float32 or float64, on any device: by a Triton kernel on a CUDA device, else by PyTorch. The gradient is that on the
+    sphere of unit quaternions: components along q itself are 0. Lengths are not checked; normalise what a network puts
+    out before. ValueError for shapes that do not fit or an unknown group.
+    """
+    groups = checked_groups(symmetry, symmetry2)
+    if q1.ndim != 2 or q1.shape[1] != 4 or q1.shape != q2.shape or q1.dtype != q2.dtype:
+        raise ValueError(f"q1 and q2 must both be (N, 4) of one dtype, not {tuple(q1.shape)} and {tuple(q2.shape)}")
+    rotations = torch.tensor(np.array(between(*groups)), dtype=q1.dtype, device=q1.device)
+    angle: torch.Tensor = _Angle.apply(q1, q2, rotations)  # type: ignore[no-untyped-call]
+    return angle
+
+
+class _Angle(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q1: torch.Tensor, q2: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
+        if q1.device.type == "cuda" and gpu_here() == "cuda":
+            from matscreen.kernels.disorientation import gpu
+
+            angle, nearest = gpu.angles(q1, q2, rotations)
+        else:
+            turns = _product(q1, q2)
+            dots = turns @ rotations.T
+            nearest = dots.abs().argmax(dim=1)
+            to_nearest = _to_nearest(turns, rotations, nearest)
+            chord = (to_nearest**2).sum(dim=1)
+            angle = 2 * torch.atan2((chord * (1 - chord / 4)).sqrt(), 1 - chord / 2)
+        ctx.save_for_backward(q1, q2, rotations, nearest)
+        return angle
+
+    @staticmethod
+    def backward(ctx: Any, *outer: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        q1, q2, rotations, nearest = ctx.saved_tensors
+        if q1.device.type == "cuda" and gpu_here() == "cuda":
+            from matscreen.kernels.disorientation import gpu
+
+            return *gpu.gradients(q1, q2, rotations, nearest, outer[0]), None
+        turns = _product(q1, q2)
+        across = _to_nearest(turns, rotations, nearest)
+        across = across - (across * turns).sum(dim=1, keepdim=True) * turns
+        sine = across.norm(dim=1, keepdim=True)
+        gradient = outer[0][:, None] * torch.where(sine > 0, -2 * across / torch.where(sine > 0, sine, 1), 0)
+        inverse = gradient * gradient.new_tensor([1, -1, -1, -1])
+        conjugated = q2 * q2.new_tensor([1, -1, -1, -1])
+        return _product(gradient, conjugated), _product(inverse, q1 * q1.new_tensor([1, -1, -1, -1])), None
+
+
+def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """a · b⁻¹ of unit quaternions (N, 4)."""
+    (w, x, y, z), (s, i, j, k) = a.unbind(1), b.unbind(1)
+    return torch.stack(
+        [
+            w * s + x * i + y * j + z * k,
+            x * s - w * i - y * k + z * j,
+            y * s - w * j + x * k - z * i,
+            z * s - w * k - x * j + y * i,
+        ],
+        dim=1,
+    )
+
+
+def _to_nearest(turns: torch.Tensor, rotations: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
+    """From d to ±s, of the sign that is nearer."""
+    chosen = rotations[nearest.long()]
+    return torch.where((chosen * turns).sum(dim=1, keepdim=True) < 0, -1, 1) * chosen - turns

@@ -1,0 +1,36 @@
+"""Every Triton kernel that ships compiles for the chips it ships for, whatever this machine has."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from matscreen.kernels.compiled import SHARED_LIMIT
+
+pytest.importorskip("triton")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", SHARED_LIMIT)
+def test_no_kernel_spills_or_takes_too_much(capability: int) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, "-m", "matscreen.kernels.compiled", str(capability)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    kernels = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {kernel["kernel"].partition(".")[0] for kernel in kernels} >= {"disorientation", "filters2d", "mlp"}
+    for kernel in kernels:
+        told = f"{kernel['kernel']} {kernel['constants']} {kernel['types']}"
+        assert kernel["stack"] == 0, f"{told} spills {kernel['stack']} bytes a thread"
+        assert kernel["local"] == 0, told
+        assert kernel["shared"] <= SHARED_LIMIT[capability], told
+        if kernel["kernel"].startswith("mlp.") and "dense" in kernel["kernel"]:
+            wanted = "wgmma" if capability == 90 else "mma"
+            assert any(wanted in name for name in kernel["instructions"]), told
