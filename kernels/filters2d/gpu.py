@@ -69,7 +69,12 @@ def _extreme(stack: torch.Tensor, valid: torch.Tensor | None, window: Window, op
     found = _windows(stack, valid, window, operation, worst)
     if valid is not None:
         seen = _windows(valid, None, window._replace(constant=1), MAXIMUM.value, 0)
-        found = found.masked_fill(seen == 0, math.nan if stack.dtype.is_floating_point else 0)
+        if found.dtype.is_floating_point:
+            return found.masked_fill(seen == 0, math.nan)
+        signed = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[
+            found.itemsize
+        ]  # all that torch fills
+        found = found.view(signed).masked_fill(seen == 0, 0).view(found.dtype)
     return found
 
 
