@@ -10,44 +10,46 @@ import json
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from subprocess import run
 from typing import Any
 
-KERNELS = ("disorientation", "filters2d")
+KERNELS = ("disorientation", "filters2d", "mlp")
 """Those that have a GPU version."""
+
+ALIGNED = ("width", "columns", "depth", "source_depth")
+"""Arguments that are multiples of 16 wherever these kernels are launched."""
 
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024}
 """Bytes of shared memory that a program may take, by compute capability (CUDA C++ Programming Guide, table 30)."""
 
 
-def compiled(capability: int) -> list[dict[str, Any]]:
+def compiled(capability: int) -> Iterator[dict[str, Any]]:
     """What became of each shipped configuration on a chip of this compute capability (80, 90)."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     target = GPUTarget("cuda", capability, 32)
-    found = []
     for name in KERNELS:
-        for kernel, types, constants, options in importlib.import_module(
-            f"matscreen.kernels.{name}.gpu"
-        ).configurations():
+        module = importlib.import_module(f"matscreen.kernels.{name}.gpu")
+        for kernel, types, constants, options in module.configurations(capability):
             signature = {argument: types.get(argument, "constexpr") for argument in kernel.arg_names}
-            binary = triton.compile(ASTSource(kernel, signature, constants), target=target, options=dict(options))
+            # As at a launch: memory begins at multiples of 16 bytes, and so do rows whose length is in `aligned`.
+            aligned = [(n,) for n, a in enumerate(kernel.arg_names) if a in ALIGNED or types.get(a, "").startswith("*")]
+            source = ASTSource(kernel, signature, constants, {place: [["tt.divisibility", 16]] for place in aligned})
+            binary = triton.compile(source, target=target, options=dict(options))
             ptx = binary.asm["ptx"]
-            found.append(
-                {
-                    "kernel": f"{name}.{kernel.__name__}",
-                    "types": types,
-                    "constants": {k: v for k, v in constants.items() if isinstance(v, (int, str))},
-                    "capability": capability,
-                    "shared": binary.metadata.shared,
-                    "instructions": sorted(set(re.findall(r"\b(wgmma\.mma_async|mma\.sync)[.\w]*", ptx))),
-                    **resources(binary.asm["cubin"]),
-                }
-            )
-    return found
+            yield {
+                "kernel": f"{name}.{kernel.__name__}",
+                "types": types,
+                "constants": constants,
+                "capability": capability,
+                "shared": binary.metadata.shared,
+                "instructions": sorted(set(re.findall(r"\b(wgmma\.mma_async|mma\.sync)[.\w]*", ptx))),
+                **resources(binary.asm["cubin"]),
+            }
 
 
 def resources(cubin: bytes) -> dict[str, int]:
@@ -64,4 +66,4 @@ def resources(cubin: bytes) -> dict[str, int]:
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
         for line in compiled(int(argument)):
-            print(json.dumps(line))
+            print(json.dumps(line), flush=True)

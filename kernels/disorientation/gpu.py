@@ -200,7 +200,7 @@ def all_pairs(
     tl.store(out + n[:, None] * columns + m[None], angle_of(square, cosine), mask=inside)
 
 
-def configurations() -> list[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]]:
+def configurations(_capability: int) -> list[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]]:
     """What ships, to compile ahead of time: kernel, types of its arguments, constants, options."""
     found: list[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]] = []
     for real, tile in (("fp32", TILE[torch.float32]), ("fp64", TILE[torch.float64])):

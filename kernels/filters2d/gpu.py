@@ -294,7 +294,7 @@ def combine_slopes(
     tl.store(out + 3 * plane, sides - 2 * whole_half, mask=there)
 
 
-def configurations() -> list[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]]:
+def configurations(_capability: int) -> list[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]]:
     """What ships, to compile ahead of time: kernel, types of its arguments, constants, options."""
     found: list[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]] = []
     numbers = dict.fromkeys(("axis", "lines", "image", "out_image", "axis_stride", "line_stride", "size"), "i32")

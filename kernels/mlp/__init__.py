@@ -6,7 +6,7 @@ few rows of the weight matrix that its elements pick out.
 
 import numpy as np
 
-from matscreen.kernels.backend import Backend, resolve
+from matscreen.kernels.backend import Backend, on_gpu, resolve
 from matscreen.kernels.mlp import cpu, reference
 from matscreen.kernels.mlp.layers import Layers, Shortcut, pack
 from matscreen.kernels.places import check_places
@@ -34,9 +34,20 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: 
         Shapes that do not fit, or a place that is no input of the network.
     """
     check_places(places, fractions, layers.weights[0].shape[0])
-    if resolve(backend, "mlp") == "reference":
+    chosen = _resolve(backend)
+    if chosen == "gpu":
+        from matscreen.kernels.mlp import gpu
+
+        (p, f), back = on_gpu(places.astype(np.int32), fractions.astype(np.float32))
+        return back(gpu.forward(p, f, gpu.network(layers, "fp32", str(p.device))))  # type: ignore[no-any-return]
+    if chosen == "reference":
         return reference.forward(places, fractions, layers)
     return cpu.forward(places, fractions, layers)
+
+
+def _resolve(backend: Backend) -> str:
+    """As `resolve`; `auto` stays on the CPU until the kernels have been timed on a device."""
+    return resolve("cpu" if backend == "auto" else backend, "mlp", gpu=True)
 
 
 def activations(inputs: np.ndarray, layers: Layers) -> list[np.ndarray]:
@@ -61,6 +72,12 @@ def forward_dense(inputs: np.ndarray, layers: Layers, backend: Backend = "auto")
     """
     if inputs.ndim != 2 or inputs.shape[1] != layers.weights[0].shape[0]:
         raise ValueError(f"inputs must be (N, {layers.weights[0].shape[0]}), not {inputs.shape}")
-    if resolve(backend, "mlp") == "reference":
+    chosen = _resolve(backend)
+    if chosen == "gpu":
+        from matscreen.kernels.mlp import gpu
+
+        (given,), back = on_gpu(inputs.astype(np.float32))
+        return back(gpu.forward_dense(given, gpu.network(layers, "fp32", str(given.device))))  # type: ignore[no-any-return]
+    if chosen == "reference":
         return reference.forward_dense(inputs, layers)
     return cpu.forward_dense(inputs, layers)

@@ -1,0 +1,149 @@
+"""The Triton networks against the definition, in Triton's interpreter where there is no device.
+
+Tolerance, relative to the largest output: 1e-5 in float32; 2e-3 in tf32, whose products keep 11 bits; 3e-2 in bf16,
+whose activations are rounded to 8 bits after every layer. fp8 is compared with the same roundings in NumPy.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import triton.language as tl
+from triton.runtime import interpreter
+
+from matscreen.kernels import enumeration
+from matscreen.kernels.backend import gpu_here
+from matscreen.kernels.mlp import Layers, forward, forward_dense, gpu, pack
+
+DEVICE = "cuda" if gpu_here() == "cuda" else "cpu"
+TOLERANCE = {"fp32": 1e-5, "tf32": 2e-3, "bf16": 3e-2}
+
+
+TYPES = {tl.float32: torch.float32, tl.float16: torch.float16, tl.bfloat16: torch.bfloat16}
+TYPES[tl.float8e4nv] = torch.float8_e4m3fn
+BITS = {8: torch.uint8, 16: torch.int16, 32: torch.int32}
+
+
+@pytest.fixture(autouse=True)
+def few_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter rounds wrongly to fp8, cuts off to bf16 and multiplies bf16 as the integers it keeps them in."""
+    if gpu_here() != "interpreter":
+        return
+    plain = interpreter.InterpreterBuilder.create_dot
+
+    def convert(values: np.ndarray, given: tl.dtype, wanted: tl.dtype, _mode: object) -> np.ndarray:
+        bits = np.ascontiguousarray(values).view(
+            f"int{given.primitive_bitwidth}" if given != tl.float8e4nv else np.uint8
+        )
+        found = torch.from_numpy(bits).view(TYPES[given]).to(TYPES[wanted]).view(BITS[wanted.primitive_bitwidth])
+        return found.numpy().view(f"uint{wanted.primitive_bitwidth}")
+
+    def meant(handle: interpreter.TensorHandle) -> interpreter.TensorHandle:
+        if handle.dtype.scalar != tl.bfloat16:
+            return handle
+        return interpreter.TensorHandle((handle.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
+
+    def create_dot(self: object, a: object, b: object, *rest: object) -> object:
+        return plain(self, meant(a), meant(b), *rest)
+
+    monkeypatch.setattr(interpreter, "_convert_float", convert)
+    monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
+
+
+def network(widths: tuple[int, ...], shortcuts: str, rng: np.random.Generator) -> Layers:
+    pairs = [(rng.normal(size=(o, i)) * np.sqrt(2 / i), rng.normal(size=o) * 0.1) for i, o in pairwise(widths)]
+    cuts: list[tuple[int, np.ndarray | None] | None] = [None] * len(pairs)
+    for number in range(1, len(pairs)):
+        source = number - 1 if shortcuts == "layer" else max(number - 3, 0)
+        if shortcuts == "layer" or (shortcuts == "stack" and number % 3 == 0):
+            same = widths[source] == widths[number]
+            matrix = None if same else rng.normal(size=(widths[number], widths[source])) / np.sqrt(widths[source])
+            cuts[number - 1] = (source, matrix)
+    return pack(pairs, cuts)
+
+
+def close(found: np.ndarray, expected: np.ndarray, precision: str) -> None:
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE[precision] * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("shortcuts", ["none", "layer", "stack"])
+@pytest.mark.parametrize("widths", [(86, 160, 128, 128, 64, 32, 1), (40, 72, 72, 24, 24, 3), (20, 144, 1)])
+def test_dense_inputs(widths: tuple[int, ...], shortcuts: str, rng: np.random.Generator) -> None:
+    layers = network(widths, shortcuts, rng)
+    inputs = rng.normal(size=(70, widths[0])).astype(np.float32)
+    expected = forward_dense(inputs, layers, backend="reference")
+    close(forward_dense(inputs, layers, backend="gpu"), expected, "fp32")
+    for precision in ("tf32", "bf16"):
+        on_device = gpu.network(layers, precision, DEVICE)
+        found = gpu.forward_dense(torch.from_numpy(inputs).to(DEVICE), on_device).cpu().numpy()
+        close(found, expected, precision)
+
+
+@pytest.mark.parametrize("shortcuts", ["none", "layer"])
+def test_compositions(shortcuts: str, rng: np.random.Generator) -> None:
+    layers = network((86, 160, 160, 64, 64, 1), shortcuts, rng)
+    places = np.argsort(rng.random((90, 86)), axis=1)[:, :4]
+    fractions = rng.dirichlet(np.ones(4), 90).astype(np.float32)
+    fractions[::3, 3] = 0
+    expected = forward(places, fractions, layers, backend="reference")
+    close(forward(places, fractions, layers, backend="gpu"), expected, "fp32")
+    on_device = gpu.network(layers, "bf16", DEVICE)
+    given = (torch.from_numpy(a).to(DEVICE) for a in (places.astype(np.int32), fractions))
+    close(gpu.forward(*given, on_device).cpu().numpy(), expected, "bf16")
+
+
+@pytest.mark.parametrize("arity", [1, 2, 3, 4])
+def test_compositions_by_number(arity: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "BATCH", 64)
+    layers = network((86, 48, 32, 1), "none", rng)
+    free = np.sort(rng.choice(np.arange(1, 95), 86, replace=False)).astype(np.uint8)
+    places = rng.permutation(86).astype(np.int32)
+    ratios = enumeration.ratio_table(arity, 10)
+    size = enumeration.block_size(86, 0, arity, len(ratios))
+    on_device = gpu.network(layers, "fp32", DEVICE)
+    tables = [torch.from_numpy(a).to(DEVICE) for a in (places, ratios)]
+    for start in {0, size // 3, max(size - 100, 0)}:
+        stop = min(start + 100, size)
+        elements, amounts = enumeration.unrank(start, stop, free, free[:0], ratios, arity)
+        inputs = places[np.searchsorted(free, elements)]
+        fractions = amounts / amounts.sum(axis=1, keepdims=True)
+        expected = forward(inputs, fractions, layers, backend="reference")
+        found = gpu.forward_ranks(start, stop, *tables, on_device).cpu().numpy()
+        close(found, expected, "fp32")
+
+
+def rounded(values: np.ndarray, kind: torch.dtype) -> np.ndarray:
+    """As they come out of a float type of fewer bits."""
+    largest = gpu.LARGEST_FP8 if kind == torch.float8_e4m3fn else np.inf
+    return torch.from_numpy(values.astype(np.float32)).clamp(max=largest).to(kind).double().numpy()
+
+
+def in_eight_bits(inputs: np.ndarray, net: gpu.Network, layers: Layers) -> np.ndarray:
+    """What the rounded weights and activations of `net` give in float64."""
+    x = rounded(inputs / np.float32(net.input_scale), torch.float8_e4m3fn)
+    for number, layer in enumerate(net.dense[: net.tail], start=1):
+        assert layer.scale is not None
+        x = x @ layer.weight.double().numpy().T * layer.scale.double().numpy() + layer.bias.double().numpy()
+        kind = torch.bfloat16 if number == net.tail else torch.float8_e4m3fn
+        x = rounded(np.maximum(x, 0) / layer.output_scale, kind)
+    for weight, bias in zip(layers.weights[net.tail :], layers.biases[net.tail :], strict=True):
+        x = x[:, : len(weight)] @ rounded(weight, torch.bfloat16) + bias
+        x = rounded(np.maximum(x, 0), torch.bfloat16) if len(bias) > 1 else x
+    return x
+
+
+def test_eight_bits(rng: np.random.Generator) -> None:
+    layers = network((80, 160, 160, 128, 64, 1), "none", rng)
+    inputs = rng.dirichlet(np.full(80, 0.05), 64).astype(np.float32)
+    on_device = gpu.network(layers, "fp8", DEVICE, sample=inputs)
+    found = gpu.forward_dense(torch.from_numpy(inputs).to(DEVICE), on_device).cpu().numpy()
+    expected = in_eight_bits(inputs, gpu.network(layers, "fp8", "cpu", sample=inputs), layers)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.02 * np.abs(expected).max())  # a rounding may flip
+    exact = forward_dense(inputs, layers, backend="reference")
+    assert np.linalg.norm(found - exact) < 0.5 * np.linalg.norm(exact)
+    with pytest.raises(ValueError, match="fp8 is for networks without shortcuts"):
+        gpu.network(network((8, 16, 16, 1), "layer", rng), "fp8", DEVICE, inputs)
+    with pytest.raises(ValueError, match="unknown precision 'fp4'"):
+        gpu.network(layers, "fp4", DEVICE)
