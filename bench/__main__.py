@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for name in ("enumeration", "features", "hull", "mlp_cpu", "cascade", "scan"):
+for name in ("enumeration", "features", "hull", "mlp_cpu", "filters2d", "disorientation", "cascade", "scan"):
     subprocess.run([sys.executable, "-m", f"bench.{name}"], check=True)

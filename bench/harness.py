@@ -1,5 +1,6 @@
 """What the benchmarks share: medians, the machine, and where results go."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -17,6 +18,11 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
 DATA = Path(os.environ.get("MATSCREEN_DATA", ROOT.parent / "shared" / "data"))
+
+
+PACKAGES = (
+    "numpy", "numba", "torch", "triton", "pymatgen-core", "matminer", "scipy", "orix", "opencv-python-headless"
+)  # fmt: skip
 
 
 def median_seconds(run: Callable[[], object], repeats: int = 5, warm: bool = True) -> float:
@@ -52,13 +58,16 @@ def copy_rate() -> float:
 def record(name: str, figures: Any) -> dict[str, Any]:
     """The figures with machine, versions and commit."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    packages = ("numpy", "numba", "torch", "pymatgen-core", "matminer", "scipy")
+    versions = {}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
     return {
         "benchmark": name,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
-        "versions": {p: importlib.metadata.version(p) for p in packages},
+        "versions": versions,
         "figures": figures,
     }
 

@@ -47,7 +47,7 @@ def compiled(capability: int) -> Iterator[dict[str, Any]]:
                 "constants": constants,
                 "capability": capability,
                 "shared": binary.metadata.shared,
-                "instructions": sorted(set(re.findall(r"\b(wgmma\.mma_async|mma\.sync)[.\w]*", ptx))),
+                "instructions": sorted(set(re.findall(r"\b(?:wgmma\.mma_async|mma\.sync)[.\w]*", ptx))),
                 **resources(binary.asm["cubin"]),
             }
 

@@ -6,19 +6,31 @@ import os
 import platform
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
 import numba
 import platformdirs
 import torch
+import typer
 
 from matscreen.engine.cli.output import print_table
 from matscreen.engine.reference import SOURCES
 from matscreen.engine.reference.sources import cached_path
+from matscreen.kernels.backend import gpu_here
+from matscreen.kernels.parity import checks
 from matscreen.models import available
+from matscreen.models.errors import JobError
 
 
-def doctor() -> None:
+def doctor(
+    kernels: Annotated[
+        bool, typer.Option("--kernels", help="Check every kernel here against its definition; say which backend runs.")
+    ] = False,
+) -> None:
     """Say what was found: processor, GPU, versions, models, reference data, caches. Nothing is changed."""
+    if kernels:
+        _kernels()
+        return
     rows = [
         ("processor", f"{_processor()}, {len(os.sched_getaffinity(0))} cores to use"),
         ("numba target", f"{numba.core.codegen.get_host_cpu_features().count('+')} features, {numba.__version__}"),
@@ -39,6 +51,26 @@ def doctor() -> None:
     print_table("", ("", "found"), rows)
 
 
+def _kernels() -> None:
+    """Parity of every kernel on every backend, and which one runs; exit code 1 if one is wrong."""
+    here = gpu_here()
+    rows, wrong = [], []
+    for found in checks():
+        told = "holds" if found.holds else "WRONG"
+        rows.append((found.kernel, found.backend, f"{found.difference:.1e}", f"{found.tolerance:.0e}", told))
+        if not found.holds:
+            wrong.append(f"{found.kernel} on {found.backend}")
+    print_table("Against the definitions", ("kernel", "backend", "largest difference", "may be", ""), rows)
+    why = {
+        "cuda": "a CUDA device and Triton are here: filters2d and disorientation run on it; mlp where asked to",
+        "interpreter": "TRITON_INTERPRET is set: the interpreter where backend='gpu' asks for it, else the CPU",
+        "": "no CUDA device with Triton is here: every kernel runs on the CPU",
+    }
+    print_table("", ("", ""), [("which runs", why[here])])
+    if wrong:
+        raise JobError(f"wrong on this machine: {', '.join(wrong)}; please report it with the table above")
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -50,7 +82,7 @@ def _processor() -> str:
 def _gpu() -> str:
     if not torch.cuda.is_available():
         return "none that PyTorch can use; scans run on the CPU"
-    return f"{torch.cuda.get_device_name(0)} (scans run on the CPU in this version)"
+    return f"{torch.cuda.get_device_name(0)} (scans run on the CPU in this version; --kernels checks the kernels on it)"
 
 
 def _version(package: str) -> str | None:

@@ -60,14 +60,18 @@ def disorientation_angle(
     if chosen == "gpu":
         return _by_triton(q1, q2, symmetry, symmetry2, whole=False)
     (a, b), back = as_numpy(q1, q2)
-    a, b, groups = _checked(a, b, symmetry, symmetry2)
+    a, b, groups = _checked(a, b, symmetry, symmetry2, lengths=False)
     a, b = np.broadcast_arrays(a, b) if len(a) == 1 or len(b) == 1 else (a, b)
     if a.shape != b.shape:
         raise ValueError(f"{len(a)} orientations do not pair with {len(b)}")
-    if chosen == "reference":
-        return back(reference.disorientation_angle(a, b, *groups))  # type: ignore[no-any-return]
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
-    return back(cpu.angles(a, b, between(*groups), groups == ("432", "432"), threads))  # type: ignore[no-any-return]
+    if chosen == "reference":
+        _check_lengths(a, b)
+        return back(reference.disorientation_angle(a, b, *groups))  # type: ignore[no-any-return]
+    angles, unit = cpu.angles(a, b, between(*groups), groups == ("432", "432"), threads)
+    if not unit:
+        _check_lengths(a, b)
+    return back(angles)  # type: ignore[no-any-return]
 
 
 def disorientation(
@@ -152,16 +156,23 @@ def _shaped(q1: Any, q2: Any) -> tuple[Any, Any]:
     return q1.reshape(-1, 4), q2.reshape(-1, 4)
 
 
-def _checked(q1: Any, q2: Any, symmetry: str, symmetry2: str | None) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+def _checked(
+    q1: Any, q2: Any, symmetry: str, symmetry2: str | None, lengths: bool = True
+) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
     """Quaternions (N, 4) and (M, 4) of one precision, contiguous, and the names of the groups."""
     groups = checked_groups(symmetry, symmetry2)
     given = _shaped(np.asarray(q1), np.asarray(q2))
     kind = np.float32 if all(q.dtype == np.float32 for q in given) else np.float64
     a, b = (np.ascontiguousarray(q, kind) for q in given)
-    for name, q in (("q1", a), ("q2", b)):
+    if lengths:
+        _check_lengths(a, b)
+    return a, b, groups
+
+
+def _check_lengths(q1: np.ndarray, q2: np.ndarray) -> None:
+    for name, q in (("q1", q1), ("q2", q2)):
         if not cpu.all_unit(q):
             _refuse(name, (q**2).sum(axis=1))
-    return a, b, groups
 
 
 def _refuse(name: str, square: np.ndarray) -> None:

@@ -56,20 +56,20 @@ def all_unit(q: np.ndarray) -> bool:
     return bool(not_unit(q.ravel(), q.dtype.type(1), q.dtype.type(TOLERANCE)) == 0)
 
 
-def angles(q1: np.ndarray, q2: np.ndarray, rotations: np.ndarray, cubic: bool, threads: int) -> np.ndarray:
-    """(N,) of pairs of quaternions (N, 4), of their dtype; `cubic` says that `rotations` are those of 432."""
-    result = np.empty(len(q1), q1.dtype)
+def angles(q1: np.ndarray, q2: np.ndarray, rotations: np.ndarray, cubic: bool, threads: int) -> tuple[np.ndarray, bool]:
+    """(N,) of pairs of quaternions (N, 4), of their dtype, and whether all of those are of length 1.
+
+    `cubic` says that `rotations` are those of 432. Lengths are looked at on the way, not in a pass of their own.
+    """
+    result, wrong = np.empty(len(q1), q1.dtype), []
     k, rotations = CONSTANTS[q1.dtype.type], rotations.astype(q1.dtype)
 
     def work(first: int, last: int) -> None:
-        a, b, out = q1[first:last].ravel(), q2[first:last].ravel(), result[first:last]
-        if cubic:
-            pairs_cubic(a, b, k, out)
-        else:
-            pairs(a, b, rotations, k, out)
+        a, b = q1[first:last].ravel(), q2[first:last].ravel()
+        wrong.append(pairs(a, b, rotations, cubic, k, q1.dtype.type(TOLERANCE), result[first:last]))
 
     _shared(len(q1), threads, work)
-    return result
+    return result, not any(wrong)
 
 
 def matrix(q1: np.ndarray, q2: np.ndarray, rotations: np.ndarray, cubic: bool, threads: int) -> np.ndarray:
@@ -155,30 +155,39 @@ def product(a, b, c, d, w, x, y, z):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pairs_cubic(q1, q2, k, out):
-    """Pair by pair for 432; quaternions flat, (4 N,), as only a stride known beforehand is vectorised."""
-    for n in range(len(out)):
-        w, x, y, z = product(
-            q1[4 * n], q1[4 * n + 1], q1[4 * n + 2], q1[4 * n + 3],
-            q2[4 * n], q2[4 * n + 1], q2[4 * n + 2], q2[4 * n + 3],
-        )  # fmt: skip
-        square, cosine = cubic_half(w, x, y, z, k)
-        out[n] = angle_of(square, cosine, k)
+def pairs(q1, q2, rotations, cubic, k, tolerance, out):
+    """Pair by pair; returns how many quaternions are not of length 1.
 
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def pairs(q1, q2, rotations, k, out):
-    """Pair by pair for any rotations (M, 4); quaternions flat, (4 N,)."""
+    Quaternions come flat, (4 N,), as loads are vectorised only for a stride that is known beforehand.
+    """
     d = np.empty((4, BLOCK), out.dtype)
+    wrong = 0
     for first in range(0, len(out), BLOCK):
-        size = min(BLOCK, len(out) - first)
+        into = out[first : first + BLOCK]
+        a, b = q1[4 * first : 4 * (first + BLOCK)], q2[4 * first : 4 * (first + BLOCK)]
+        wrong += not_unit(a, k[_ONE], tolerance) + not_unit(b, k[_ONE], tolerance)
+        if cubic:
+            pairs_cubic(a, b, k, into)
+            continue
         w, x, y, z = d[0], d[1], d[2], d[3]
-        a, b = q1[4 * first :], q2[4 * first :]
-        for n in range(size):
+        for n in range(len(into)):
             w[n], x[n], y[n], z[n] = product(
                 a[4 * n], a[4 * n + 1], a[4 * n + 2], a[4 * n + 3], b[4 * n], b[4 * n + 1], b[4 * n + 2], b[4 * n + 3]
             )
-        search(w[:size], x[:size], y[:size], z[:size], rotations, k, out[first : first + size])
+        size = len(into)
+        search(w[:size], x[:size], y[:size], z[:size], rotations, k, into)
+    return wrong
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pairs_cubic(a, b, k, out):
+    """Pair by pair for 432."""
+    for n in range(len(out)):
+        w, x, y, z = product(
+            a[4 * n], a[4 * n + 1], a[4 * n + 2], a[4 * n + 3], b[4 * n], b[4 * n + 1], b[4 * n + 2], b[4 * n + 3]
+        )
+        square, cosine = cubic_half(w, x, y, z, k)
+        out[n] = angle_of(square, cosine, k)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

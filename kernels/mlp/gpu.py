@@ -2,7 +2,7 @@
 
 Only a start number goes in and energies come out: compositions are unranked where they are used, by the first layer,
 which gathers the few rows of its weights that each picks out. Wide layers are products on the matrix units with bias,
-ReLU and shortcut in their epilogue; from `TAIL` wide on all layers to the end are one kernel whose activations never
+ReLU and shortcut in their epilogue; from `tail_width` on all layers to the end are one kernel whose activations never
 leave the chip. On a CUDA device the launches of a batch are recorded once as a graph and played again.
 
 Precisions: fp32 (no tf32), tf32, bf16 and fp8 (e4m3, weights scaled per output, activations per layer; networks without
@@ -26,10 +26,8 @@ Precision = Literal["fp32", "tf32", "bf16", "fp8"]
 
 BATCH = 8192
 """Rows of a batch: two activations of 1024 bf16 fill two thirds of an H200's L2 cache."""
-TAIL = {"fp32": 32, "tf32": 64, "bf16": 128, "fp8": 128}
-"""Width from which on the layers are one kernel: a layer's weights must fit in its registers on their way."""
-TAIL_ROWS = 64
-TAIL_WARPS = {"fp32": 4, "tf32": 4, "bf16": 8, "fp8": 8}
+END_ROWS = 64
+"""Rows of a program of the narrow end."""
 GATHER = (16, 256)
 """Rows and columns of the first layer that one program makes."""
 LARGEST_FP8 = 448.0
@@ -56,6 +54,11 @@ TILES: dict[tuple[int, str, bool], Tile] = {
 """By compute capability, precision and whether a shortcut is added: the choices for a chip; none is timed yet."""
 
 _SAFE = {"fp32": Tile(64, 64, 32, 4, 2), "tf32": Tile(64, 128, 32, 4, 3), "bf16": Tile(64, 128, 64, 4, 3)}
+
+
+def tail_width(capability: int, precision: str) -> int:
+    """Width from which on the layers are one kernel: a layer's weights pass through its registers."""
+    return {"fp32": 32, "tf32": 64}.get(precision, 64 if capability == 80 else 128)
 
 
 def tile_for(capability: int, precision: str, shortcut: bool) -> Tile:
@@ -117,8 +120,9 @@ def network(layers: Layers, precision: Precision, device: str, sample: np.ndarra
         for number, (weight, bias) in enumerate(zip(layers.weights[:-1], layers.biases[:-1], strict=True), start=1):
             activation = np.maximum(activation @ weight + bias, 0)
             scales[number] = max(float(activation.max()), 1e-6) / LARGEST_FP8
-    layers = _padded(layers, TAIL[precision])
-    tail = _tail(layers, TAIL[precision])
+    narrow = tail_width(_capability(torch.device(device)), precision)
+    layers = _padded(layers, narrow)
+    tail = _tail(layers, narrow)
     dense = []
     for number, (weight, bias, shortcut) in enumerate(zip(*layers, strict=True), start=1):
         given, scale, out = torch.from_numpy(weight).to(device), None, 1.0
@@ -310,8 +314,7 @@ def product(
     given: torch.Tensor, layer: Dense, source: torch.Tensor | None, out: torch.Tensor, precision: Precision, relu: bool
 ) -> None:
     """out = ReLU(given · weight + bias) + shortcut."""
-    capability = 10 * torch.cuda.get_device_capability()[0] if given.device.type == "cuda" else 0
-    tile = tile_for(capability, precision, source is not None)
+    tile = tile_for(_capability(given.device), precision, source is not None)
     rows, columns = out.shape
     tile_columns = min(tile.columns, max(16, triton.next_power_of_2(columns)))
     programs = triton.cdiv(rows, tile.rows) * triton.cdiv(columns, tile_columns)
@@ -328,10 +331,15 @@ def product(
 
 def _end(net: Network, given: torch.Tensor | None, result: torch.Tensor) -> None:
     assert given is not None
-    end[(triton.cdiv(len(given), TAIL_ROWS),)](
+    end[(triton.cdiv(len(given), END_ROWS),)](
         given, net.end_weights, net.end_biases, result, len(given), net.widths, net.shortcuts, net.outputs,
-        "tf32" if net.precision == "tf32" else "ieee", TAIL_ROWS, num_warps=TAIL_WARPS[net.precision],
+        "tf32" if net.precision == "tf32" else "ieee", END_ROWS, num_warps=4,
     )  # fmt: skip
+
+
+def _capability(device: torch.device) -> int:
+    """80 or 90, say; 0 in the interpreter."""
+    return 10 * torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 0
 
 
 @triton.jit
@@ -502,11 +510,14 @@ def configurations(capability: int) -> list[tuple[Any, dict[str, str], dict[str,
             found.append((dense, types, constants, {"num_warps": chosen.warps, "num_stages": chosen.stages}))
         if scaled:
             continue
-        widths = tuple(w for w in (256, 256, 256, 128, 128, 128, 64, 64, 32) if w <= TAIL[precision])
+        widths = tuple(w for w in (256, 256, 256, 128, 128, 128, 64, 64, 32) if w <= tail_width(capability, precision))
         for cut in (0, 1):  # ElemNet's end, and IRNet's: identities, and projections where the width changes
             cuts = tuple(cut and (1 if a == b else 2) for a, b in pairwise(widths))
             types = {"given": f"*{kind}", "weights": f"*{kind}", "biases": "*fp32", "out": "*fp32", "rows": "i32"}
             constants = {"WIDTHS": widths, "SHORTCUTS": (*cuts, 0), "OUTPUTS": 1}
-            constants |= {"PRECISION": "tf32" if precision == "tf32" else "ieee", "ROWS": TAIL_ROWS}
-            found.append((end, types, constants, {"num_warps": TAIL_WARPS[precision]}))
+            constants |= {
+                "PRECISION": "tf32" if precision == "tf32" else "ieee",
+                "ROWS": END_ROWS,
+            }
+            found.append((end, types, constants, {"num_warps": 4}))
     return found

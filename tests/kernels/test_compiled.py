@@ -31,6 +31,11 @@ def test_no_kernel_spills_or_takes_too_much(capability: int) -> None:
         assert kernel["stack"] == 0, f"{told} spills {kernel['stack']} bytes a thread"
         assert kernel["local"] == 0, told
         assert kernel["shared"] <= SHARED_LIMIT[capability], told
-        if kernel["kernel"].startswith("mlp.") and "dense" in kernel["kernel"]:
-            wanted = "wgmma" if capability == 90 else "mma"
-            assert any(wanted in name for name in kernel["instructions"]), told
+        if kernel["kernel"] == "mlp.dense":
+            given, unit = kernel["types"]["given"].removeprefix("*"), "wgmma" if capability == 90 else "mma"
+            kind = "tf32" if kernel["constants"]["PRECISION"] == "tf32" else {"fp8e4nv": "e4m3"}.get(given, given)
+            if kind == "fp32":  # all bits of it: no matrix unit keeps them
+                assert not kernel["instructions"], told
+            else:
+                assert kernel["instructions"], told
+                assert all(unit in name and kind in name for name in kernel["instructions"]), told

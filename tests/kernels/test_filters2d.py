@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from matscreen.kernels.backend import gpu_here
 from matscreen.kernels.filters2d import (
+    gpu,
     maximum_filter,
     mean_filter,
     minimum_filter,
@@ -16,8 +17,7 @@ from matscreen.kernels.filters2d import (
     slope_masks,
     subtract_background,
 )
-
-from matscreen.kernels.filters2d import gpu  # isort: skip
+from matscreen.kernels.filters2d.differentiable import correlate
 
 MODES = ("reflect", "constant", "nearest", "mirror", "wrap", "grid-mirror", "grid-constant", "grid-wrap")
 DTYPES = (np.float32, np.float64, np.uint8, np.uint16, np.int32)
@@ -181,6 +181,21 @@ def test_tensors_come_back_as_tensors(rng: np.random.Generator) -> None:
         found = run(torch.from_numpy(given), 5)
         assert isinstance(found, torch.Tensor)
         np.testing.assert_array_equal(found.numpy(), run(given, 5))
+
+
+@pytest.mark.parametrize("mode", ["reflect", "constant", "wrap"])
+@pytest.mark.parametrize("size", [4, 7, 20])
+def test_learnt_filters_begin_as_the_slope_filters(mode: str, size: int, rng: np.random.Generator) -> None:
+    given = image(rng, (2, 31, 20), np.float64)
+    found = correlate(torch.from_numpy(given), torch.from_numpy(slope_masks(size)), mode, cval=3)
+    np.testing.assert_allclose(found.numpy(), slope_filters(given, size, mode, cval=3), rtol=1e-9, atol=1e-7)
+
+
+def test_learnt_filters_have_gradients(rng: np.random.Generator) -> None:
+    images, filters = (torch.tensor(rng.normal(size=s), requires_grad=True) for s in ((2, 7, 6), (3, 4, 4)))
+    assert torch.autograd.gradcheck(correlate, (images, filters))
+    with pytest.raises(ValueError, match="filters"):
+        correlate(images, filters[0])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""Every kernel on every backend that this machine has, against its own definition: is it right here?"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from matscreen.kernels import disorientation, embedding, enumeration, features, filters2d, hull, mlp
+from matscreen.kernels.backend import Backend, gpu_here
+
+Result = np.ndarray
+Run = Callable[[Backend], Result]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far one backend of one kernel is from the definition.
+
+    Attributes
+    ----------
+    difference : largest, relative to the largest value of the definition
+    tolerance : what it may be
+    seconds : of the second call; of a backend, not of a benchmark
+    """
+
+    kernel: str
+    backend: Backend
+    difference: float
+    tolerance: float
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the backend is right."""
+        return self.difference <= self.tolerance  # which NaN is not
+
+
+def checks(seed: int = 0) -> Iterator[Parity]:
+    """Each kernel on each backend, some thousand random inputs; less in Triton's interpreter."""
+    here = gpu_here()
+    rng = np.random.default_rng(seed)
+    small = here == "interpreter"
+    for name, on_gpu, tolerance, run in (
+        ("enumeration", False, 0.0, _enumeration(rng)),
+        ("features", False, 1e-6, _features(rng)),
+        ("embedding", False, 1e-5, _embedding(rng)),
+        ("hull", False, 1e-9, _hull(rng)),
+        ("mlp", True, 1e-5, _mlp(rng, 64 if small else 2000)),
+        ("disorientation", True, 1e-10, _disorientation(rng)),
+        ("filters2d minimum", True, 0.0, _filter(rng, filters2d.minimum_filter, small)),
+        ("filters2d mean", True, 1e-6, _filter(rng, filters2d.mean_filter, small)),
+        ("filters2d slopes", True, 1e-6, _filter(rng, filters2d.slope_filters, small)),
+    ):
+        expected = run("reference").astype(np.float64)
+        backends: tuple[Backend, ...] = ("cpu", "gpu") if on_gpu and here else ("cpu",)
+        for backend in backends:
+            run(backend)
+            started = time.perf_counter()
+            found = run(backend)
+            seconds = time.perf_counter() - started
+            difference = float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-300))
+            yield Parity(name, backend, difference, tolerance, seconds)
+
+
+def _compositions(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Elements by atomic number and amounts, (N, 4) uint8, of random quaternaries of the common elements."""
+    free = np.array([z for z in range(1, 84) if z not in (2, 10, 18, 36, 54, 61, 84)], np.uint8)
+    ratios = enumeration.ratio_table(4, 10)
+    size = enumeration.block_size(len(free), 0, 4, len(ratios))
+    return enumeration.unrank_each(np.sort(rng.integers(0, size, count)), free, free[:0], ratios, 4)
+
+
+def _enumeration(rng: np.random.Generator) -> Run:
+    free, ratios = np.arange(1, 87, dtype=np.uint8), enumeration.ratio_table(4, 10)
+    ranks = rng.integers(0, enumeration.block_size(86, 0, 4, len(ratios)), 2000)
+    return lambda backend: np.concatenate(
+        enumeration.unrank_each(ranks, free, free[:0], ratios, 4, backend=backend), axis=1
+    )
+
+
+def _features(rng: np.random.Generator) -> Run:
+    elements, amounts = _compositions(rng, 500)
+    return lambda backend: features.composition_features(elements, amounts, backend=backend)
+
+
+def _embedding(rng: np.random.Generator) -> Run:
+    width, tables = 32, (rng.normal(size=(86, 32)) for _ in range(3))
+    pairs = [*tables, rng.normal(size=width), rng.normal(size=(86, width)), rng.normal(size=(86, width))]
+    learned = embedding.checked(embedding.Tables(*pairs))
+    places, fractions = _sparse(rng, 1000)
+    return lambda backend: embedding.embed(places, fractions, learned, backend=backend)
+
+
+def _sparse(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    places = np.argsort(rng.random((count, 86)), axis=1)[:, :4]
+    return places, rng.dirichlet(np.ones(4), count).astype(np.float32)
+
+
+def _hull(rng: np.random.Generator) -> Run:
+    phases, energies = rng.dirichlet(np.ones(3), 12), rng.uniform(-2, 0.2, 12)
+    points = rng.dirichlet(np.ones(3), 300)
+    return lambda backend: hull.hull_energy(points, phases, energies, backend=backend)
+
+
+def _mlp(rng: np.random.Generator, count: int) -> Run:
+    widths = (86, 256, 256, 128, 64, 1)
+    layers = mlp.pack((rng.normal(size=(o, i)) * np.sqrt(2 / i), rng.normal(size=o) * 0.1) for i, o in pairwise(widths))
+    places, fractions = _sparse(rng, count)
+    return lambda backend: mlp.forward(places, fractions, layers, backend=backend)
+
+
+def _disorientation(rng: np.random.Generator) -> Run:
+    q = rng.normal(size=(2, 60, 4))  # the definition takes 1,152 rotations a pair
+    q /= np.linalg.norm(q, axis=2, keepdims=True)
+    return lambda backend: disorientation.disorientation_angle(q[0], q[1], backend=backend)
+
+
+def _filter(rng: np.random.Generator, run: Callable[..., Result], small: bool) -> Run:
+    image = rng.lognormal(3, 1, (8, 9) if small else (90, 110)).astype(np.float32)
+    return lambda backend: run(image, 4 if small else 21, backend=backend)
