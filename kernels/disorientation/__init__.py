@@ -68,8 +68,8 @@ def disorientation_angle(
     if chosen == "reference":
         _check_lengths(a, b)
         return back(reference.disorientation_angle(a, b, *groups))  # type: ignore[no-any-return]
-    angles, unit = cpu.angles(a, b, between(*groups), groups == ("432", "432"), threads)
-    if not unit:
+    angles = cpu.angles(a, b, between(*groups), groups == ("432", "432"), threads)
+    if np.isnan(angles).any():
         _check_lengths(a, b)
     return back(angles)  # type: ignore[no-any-return]
 

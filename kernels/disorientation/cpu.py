@@ -43,12 +43,23 @@ rounding. Numba has no arctangent that it can make vector instructions of."""
 
 def _constants(kind: type) -> tuple[np.floating, ...]:
     """What the loops multiply by, in their own precision: Numba would make float64 of float32 times a literal."""
-    known = (np.tan(np.pi / 8), np.pi / 4, np.pi / 2, np.sqrt(0.5), 0.5, 0.25, np.finfo(kind).tiny, 1)
+    known = (
+        np.tan(np.pi / 8),
+        np.pi / 4,
+        np.pi / 2,
+        np.sqrt(0.5),
+        0.5,
+        0.25,
+        np.finfo(kind).tiny,
+        1,
+        TOLERANCE,
+        np.nan,
+    )
     return tuple(kind(c) for c in (*known, *ARCTANGENT))
 
 
 CONSTANTS = {kind: _constants(kind) for kind in (np.float32, np.float64)}
-_TAN, _QUARTER_TURN, _HALF_TURN, _ROOT, _HALF, _FOURTH, _TINY, _ONE = range(8)
+_TAN, _QUARTER_TURN, _HALF_TURN, _ROOT, _HALF, _FOURTH, _TINY, _ONE, _TOLERANCE, _NOTHING = range(10)
 
 
 def all_unit(q: np.ndarray) -> bool:
@@ -66,10 +77,13 @@ def angles(q1: np.ndarray, q2: np.ndarray, rotations: np.ndarray, cubic: bool, t
 
     def work(first: int, last: int) -> None:
         a, b = q1[first:last].ravel(), q2[first:last].ravel()
-        wrong.append(pairs(a, b, rotations, cubic, k, q1.dtype.type(TOLERANCE), result[first:last]))
+        if cubic:
+            pairs_cubic(a, b, k, result[first:last])
+        else:
+            pairs(a, b, rotations, k, result[first:last])
 
     _shared(len(q1), threads, work)
-    return result, not any(wrong)
+    return result
 
 
 def matrix(q1: np.ndarray, q2: np.ndarray, rotations: np.ndarray, cubic: bool, threads: int) -> np.ndarray:
@@ -120,8 +134,8 @@ def angle_of(square, cosine, k):
     far = small > k[_TAN] * large
     t = (small - large if far else small) / upper(small + large if far else large, k[_TINY])
     z = t * t
-    high = ((((k[8] * z + k[9]) * z + k[10]) * z + k[11]) * z + k[12]) * z + k[13]
-    value = ((((((high * z + k[14]) * z + k[15]) * z + k[16]) * z + k[17]) * z + k[18]) * z + k[19]) * t
+    high = ((((k[10] * z + k[11]) * z + k[12]) * z + k[13]) * z + k[14]) * z + k[15]
+    value = ((((((high * z + k[16]) * z + k[17]) * z + k[18]) * z + k[19]) * z + k[20]) * z + k[21]) * t
     value = value + k[_QUARTER_TURN] if far else value
     value = k[_HALF_TURN] - value if sine > cosine else value
     return value + value
@@ -155,39 +169,37 @@ def product(a, b, c, d, w, x, y, z):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pairs(q1, q2, rotations, cubic, k, tolerance, out):
-    """Pair by pair; returns how many quaternions are not of length 1.
-
-    Quaternions come flat, (4 N,), as loads are vectorised only for a stride that is known beforehand.
-    """
-    d = np.empty((4, BLOCK), out.dtype)
-    wrong = 0
-    for first in range(0, len(out), BLOCK):
-        into = out[first : first + BLOCK]
-        a, b = q1[4 * first : 4 * (first + BLOCK)], q2[4 * first : 4 * (first + BLOCK)]
-        wrong += not_unit(a, k[_ONE], tolerance) + not_unit(b, k[_ONE], tolerance)
-        if cubic:
-            pairs_cubic(a, b, k, into)
-            continue
-        w, x, y, z = d[0], d[1], d[2], d[3]
-        for n in range(len(into)):
-            w[n], x[n], y[n], z[n] = product(
-                a[4 * n], a[4 * n + 1], a[4 * n + 2], a[4 * n + 3], b[4 * n], b[4 * n + 1], b[4 * n + 2], b[4 * n + 3]
-            )
-        size = len(into)
-        search(w[:size], x[:size], y[:size], z[:size], rotations, k, into)
-    return wrong
+def if_unit(value, a, b, c, d, k):
+    """The value, or NaN if the quaternion (a, b, c, d) is not of length 1."""
+    off = abs(a * a + b * b + c * c + d * d - k[_ONE])
+    return value if off <= k[_TOLERANCE] else k[_NOTHING]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pairs_cubic(a, b, k, out):
-    """Pair by pair for 432."""
+def pairs_cubic(q1, q2, k, out):
+    """Pair by pair for 432; quaternions flat, (4 N,), as only a stride that is known beforehand is vectorised."""
     for n in range(len(out)):
-        w, x, y, z = product(
-            a[4 * n], a[4 * n + 1], a[4 * n + 2], a[4 * n + 3], b[4 * n], b[4 * n + 1], b[4 * n + 2], b[4 * n + 3]
-        )
+        a, b, c, d = q1[4 * n], q1[4 * n + 1], q1[4 * n + 2], q1[4 * n + 3]
+        e, f, g, h = q2[4 * n], q2[4 * n + 1], q2[4 * n + 2], q2[4 * n + 3]
+        w, x, y, z = product(a, b, c, d, e, f, g, h)
         square, cosine = cubic_half(w, x, y, z, k)
-        out[n] = angle_of(square, cosine, k)
+        out[n] = if_unit(if_unit(angle_of(square, cosine, k), a, b, c, d, k), e, f, g, h, k)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pairs(q1, q2, rotations, k, out):
+    """Pair by pair for any rotations (M, 4); quaternions flat, (4 N,)."""
+    parts = np.empty((4, BLOCK), out.dtype)
+    for first in range(0, len(out), BLOCK):
+        into, p, q = out[first : first + BLOCK], q1[4 * first :], q2[4 * first :]
+        size = len(into)
+        w, x, y, z = parts[0][:size], parts[1][:size], parts[2][:size], parts[3][:size]
+        for n in range(size):
+            a, b, c, d = p[4 * n], p[4 * n + 1], p[4 * n + 2], p[4 * n + 3]
+            e, f, g, h = q[4 * n], q[4 * n + 1], q[4 * n + 2], q[4 * n + 3]
+            real, x[n], y[n], z[n] = product(a, b, c, d, e, f, g, h)
+            w[n] = if_unit(if_unit(real, a, b, c, d, k), e, f, g, h, k)
+        search(w, x, y, z, rotations, k, into)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -223,6 +223,7 @@ def test_other_forms_are_those_of_orix(rng: np.random.Generator) -> None:
     [
         (np.eye(4), np.eye(4), "m-3m", "unknown symmetry 'm-3m': expected one of 1 2 222"),
         (np.eye(4) * 2, np.eye(4), "432", "q1 must be unit quaternions: row 0 has the squared length 4"),
+        (np.eye(4), np.eye(4) * 1.01, "622", "q2 must be unit quaternions: row 0"),
         (np.eye(4), np.full((4, 4), np.nan), "432", "q2 must be unit quaternions: row 0"),
         (np.eye(3), np.eye(4), "432", r"q1 must be \(N, 4\)"),
         (np.eye(4)[:2], np.eye(4)[:3], "432", "2 orientations do not pair with 3"),
