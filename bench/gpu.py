@@ -87,10 +87,11 @@ def networks(limits: dict[str, float], quick: bool) -> list[Row]:
     found, exact = [], None
     for precision in ("fp32", "tf32", "bf16", "fp8"):
         net = gpu.network(layers, precision, "cuda", sample)  # type: ignore[arg-type]
-        energies = gpu.forward_ranks(start, start + 2**16, places, table, net)
+        predict = gpu.ranker(places, table, net)
+        energies = predict(start, start + 2**16)
         exact = energies if exact is None else exact
         n = count if precision in ("bf16", "fp8") else count // 8
-        ms = milliseconds(lambda net=net, n=n: gpu.forward_ranks(start, start + n, places, table, net), quick)
+        ms = milliseconds(lambda predict=predict, n=n: predict(start, start + n), quick)
         peers = {name: theirs * n / count for name, theirs in best.items()} if precision in ("bf16", "fp8") else {}
         found.append(row(f"mlp, ElemNet, {precision}", f"{n:,}", ms, n, "compositions", limits["bf16"] / FLOP, peers))
         found[-1]["largest difference from fp32, of the spread"] = float((energies - exact).abs().max() / exact.std())

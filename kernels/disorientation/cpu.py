@@ -72,7 +72,7 @@ def angles(q1: np.ndarray, q2: np.ndarray, rotations: np.ndarray, cubic: bool, t
 
     `cubic` says that `rotations` are those of 432. Lengths are looked at on the way, not in a pass of their own.
     """
-    result, wrong = np.empty(len(q1), q1.dtype), []
+    result = np.empty(len(q1), q1.dtype)
     k, rotations = CONSTANTS[q1.dtype.type], rotations.astype(q1.dtype)
 
     def work(first: int, last: int) -> None:

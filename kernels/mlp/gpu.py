@@ -10,6 +10,7 @@ shortcuts), all with float32 sums. The narrow end of fp8 is bf16.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -230,35 +231,42 @@ def forward_dense(inputs: torch.Tensor, net: Network) -> torch.Tensor:
     return result
 
 
-def forward_ranks(start: int, stop: int, places: torch.Tensor, ratios: torch.Tensor, net: Network) -> torch.Tensor:
-    """(stop − start, outputs) float32 of compositions by their numbers in a block (see `kernels.enumeration`).
+def ranker(places: torch.Tensor, ratios: torch.Tensor, net: Network) -> Callable[[int, int], torch.Tensor]:
+    """What predicts compositions by their numbers in a block (see `kernels.enumeration`): recorded once, used often.
 
     places : (n,) int32, input of the network for each element that a composition may hold; ratios : (R, k) uint8
+
+    The function takes the first number and the last + 1 and returns (N, outputs) float32.
     """
-    result = torch.empty((stop - start, net.outputs), dtype=torch.float32, device=places.device)
-    binomials = torch.from_numpy(_binomials(len(places), ratios.shape[1])).to(places.device)
-    first = _first(net, BATCH, places.device)
-    begin = torch.zeros(1, dtype=torch.int64, device=places.device)
-    batch = torch.empty((BATCH, net.outputs), dtype=torch.float32, device=places.device)
+    device = places.device
+    binomials = torch.from_numpy(_binomials(len(places), ratios.shape[1])).to(device)
+    bounds = torch.zeros(2, dtype=torch.int64, device=device)
+    first = _first(net, BATCH, device)
+    batch = torch.empty((BATCH, net.outputs), dtype=torch.float32, device=device)
 
     def one_batch() -> None:
         grid = (triton.cdiv(BATCH, GATHER[0]), triton.cdiv(first.shape[1], GATHER[1]))
         gather_ranks[grid](
-            begin, stop, places, ratios, binomials, net.first, net.dense[0].bias, first, len(places), len(ratios),
+            bounds, places, ratios, binomials, net.first, net.dense[0].bias, first, len(places), len(ratios),
             first.shape[1], 1 / net.dense[0].output_scale, net.precision == "fp8" and net.tail > 1, ratios.shape[1],
             *GATHER,
         )  # fmt: skip
         _rest(net, [None, first], batch)
 
-    play = _recorded(one_batch) if places.device.type == "cuda" else one_batch
-    for at in range(start, stop, BATCH):
-        begin.fill_(at)
-        play()
-        result[at - start : at - start + BATCH] = batch[: stop - at]
-    return result
+    play = _recorded(one_batch) if device.type == "cuda" else one_batch
+
+    def predict(start: int, stop: int) -> torch.Tensor:
+        result = torch.empty((stop - start, net.outputs), dtype=torch.float32, device=device)
+        for at in range(start, stop, BATCH):
+            bounds.copy_(torch.tensor([at, stop]))
+            play()
+            result[at - start : at - start + BATCH] = batch[: stop - at]
+        return result
+
+    return predict
 
 
-def _recorded(launches: Any) -> Any:
+def _recorded(launches: Callable[[], None]) -> Callable[[], None]:
     """The launches as a CUDA graph: played again they cost one launch."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
@@ -268,7 +276,8 @@ def _recorded(launches: Any) -> Any:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         launches()
-    return graph.replay
+    replay: Callable[[], None] = graph.replay
+    return replay
 
 
 @lru_cache
@@ -370,14 +379,14 @@ def gather(
 
 @triton.jit
 def gather_ranks(
-    begin, stop, places, ratios, binomials, weight, bias, out, elements, count, width, scale,
+    bounds, places, ratios, binomials, weight, bias, out, elements, count, width, scale,
     FP8: tl.constexpr, ARITY: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """`gather` for the compositions from number `begin[0]` on; see `kernels.enumeration` for their order."""
+    """`gather` for compositions from number `bounds[0]` to `bounds[1]`, in the order of `kernels.enumeration`."""
     m = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     n = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    rank = tl.load(begin) + m
-    there = rank < stop
+    rank = tl.load(bounds) + m
+    there = rank < tl.load(bounds + 1)
     rank = tl.where(there, rank, 0)
     ratio = ratios + (rank % count) * ARITY
     atoms = (rank * 0).to(tl.int32)
@@ -495,7 +504,7 @@ def configurations(capability: int) -> list[tuple[Any, dict[str, str], dict[str,
         types = {"places": "*i32", "fractions": "*fp32", "weight": "*fp32", "bias": "*fp32", "out": f"*{kind}"}
         tile: dict[str, Any] = {"ROWS": GATHER[0], "COLUMNS": GATHER[1]}
         found.append((gather, types | size, {"FP8": scaled, **tile}, {}))
-        types = {"begin": "*i64", "stop": "i64", "places": "*i32", "ratios": "*u8", "binomials": "*i64", **types}
+        types = {"bounds": "*i64", "places": "*i32", "ratios": "*u8", "binomials": "*i64", **types}
         size = dict.fromkeys(("elements", "count", "width"), "i32") | {"scale": "fp32"}
         del types["fractions"]
         found += [(gather_ranks, types | size, {"FP8": scaled, "ARITY": k, **tile}, {}) for k in (2, 3, 4)]

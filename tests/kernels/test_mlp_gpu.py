@@ -103,14 +103,14 @@ def test_compositions_by_number(arity: int, rng: np.random.Generator, monkeypatc
     ratios = enumeration.ratio_table(arity, 10)
     size = enumeration.block_size(86, 0, arity, len(ratios))
     on_device = gpu.network(layers, "fp32", DEVICE)
-    tables = [torch.from_numpy(a).to(DEVICE) for a in (places, ratios)]
+    predict = gpu.ranker(*(torch.from_numpy(a).to(DEVICE) for a in (places, ratios)), on_device)
     for start in {0, size // 3, max(size - 100, 0)}:
         stop = min(start + 100, size)
         elements, amounts = enumeration.unrank(start, stop, free, free[:0], ratios, arity)
         inputs = places[np.searchsorted(free, elements)]
         fractions = amounts / amounts.sum(axis=1, keepdims=True)
         expected = forward(inputs, fractions, layers, backend="reference")
-        found = gpu.forward_ranks(start, stop, *tables, on_device).cpu().numpy()
+        found = predict(start, stop).cpu().numpy()
         close(found, expected, "fp32")
 
 
