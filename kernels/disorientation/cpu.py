@@ -67,8 +67,8 @@ def all_unit(q: np.ndarray) -> bool:
     return bool(not_unit(q.ravel(), q.dtype.type(1), q.dtype.type(TOLERANCE)) == 0)
 
 
-def angles(q1: np.ndarray, q2: np.ndarray, rotations: np.ndarray, cubic: bool, threads: int) -> tuple[np.ndarray, bool]:
-    """(N,) of pairs of quaternions (N, 4), of their dtype, and whether all of those are of length 1.
+def angles(q1: np.ndarray, q2: np.ndarray, rotations: np.ndarray, cubic: bool, threads: int) -> np.ndarray:
+    """(N,) of pairs of quaternions (N, 4), of their dtype; NaN where one is not of length 1.
 
     `cubic` says that `rotations` are those of 432. Lengths are looked at on the way, not in a pass of their own.
     """
