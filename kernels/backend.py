@@ -65,7 +65,10 @@ def on_gpu(*arrays: Any) -> tuple[list[Any], Callable[[Any], Any]]:
     first = next((a for a in arrays if isinstance(a, torch.Tensor)), None)
     if first is not None and first.device.type == "cuda":
         device = first.device
-    moved = [a if a is None else torch.as_tensor(a).to(device) for a in arrays]
+    plain = [
+        np.ascontiguousarray(a) if isinstance(a, np.ndarray) else a for a in arrays
+    ]  # torch takes no other strides
+    moved = [a if a is None else torch.as_tensor(a).to(device) for a in plain]
     if first is None:
         return moved, lambda result: result.cpu().numpy()
     return moved, lambda result: result.to(first.device)

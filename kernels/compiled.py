@@ -18,8 +18,8 @@ from typing import Any
 KERNELS = ("disorientation", "filters2d", "mlp")
 """Those that have a GPU version."""
 
-ALIGNED = ("width", "columns", "depth", "source_depth")
-"""Arguments that are multiples of 16 wherever these kernels are launched."""
+ALIGNED = {"mlp": ("width", "columns", "depth", "source_depth")}
+"""Arguments that are multiples of 16 where these kernels are launched: widths of layers, which are padded to that."""
 
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024}
 """Bytes of shared memory that a program may take, by compute capability (CUDA C++ Programming Guide, table 30)."""
@@ -37,7 +37,9 @@ def compiled(capability: int) -> Iterator[dict[str, Any]]:
         for kernel, types, constants, options in module.configurations(capability):
             signature = {argument: types.get(argument, "constexpr") for argument in kernel.arg_names}
             # As at a launch: memory begins at multiples of 16 bytes, and so do rows whose length is in `aligned`.
-            aligned = [(n,) for n, a in enumerate(kernel.arg_names) if a in ALIGNED or types.get(a, "").startswith("*")]
+            whole = ALIGNED.get(name, ())
+            pointers = [a for a, kind in types.items() if kind.startswith("*")]
+            aligned = [(n,) for n, a in enumerate(kernel.arg_names) if a in whole or a in pointers]
             source = ASTSource(kernel, signature, constants, {place: [["tt.divisibility", 16]] for place in aligned})
             binary = triton.compile(source, target=target, options=dict(options))
             ptx = binary.asm["ptx"]

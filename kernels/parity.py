@@ -23,6 +23,7 @@ class Parity:
     difference : largest, relative to the largest value of the definition
     tolerance : what it may be
     seconds : of the second call; of a backend, not of a benchmark
+    runs : whether this is the backend that `auto` takes here
     """
 
     kernel: str
@@ -30,6 +31,7 @@ class Parity:
     difference: float
     tolerance: float
     seconds: float
+    runs: bool = True
 
     @property
     def holds(self) -> bool:
@@ -61,7 +63,8 @@ def checks(seed: int = 0) -> Iterator[Parity]:
             found = run(backend)
             seconds = time.perf_counter() - started
             difference = float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-300))
-            yield Parity(name, backend, difference, tolerance, seconds)
+            automatic = "gpu" if here == "cuda" and on_gpu and name != "mlp" else "cpu"
+            yield Parity(name, backend, difference, tolerance, seconds, backend == automatic)
 
 
 def _compositions(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:

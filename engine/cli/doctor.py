@@ -57,7 +57,10 @@ def _kernels() -> None:
     rows, wrong = [], []
     for found in checks():
         told = "holds" if found.holds else "WRONG"
-        rows.append((found.kernel, found.backend, f"{found.difference:.1e}", f"{found.tolerance:.0e}", told))
+        runs = "runs here" if found.runs else "where asked for"
+        rows.append(
+            (found.kernel, found.backend, f"{found.difference:.1e}", f"{found.tolerance:.0e}", f"{told}; {runs}")
+        )
         if not found.holds:
             wrong.append(f"{found.kernel} on {found.backend}")
     print_table("Against the definitions", ("kernel", "backend", "largest difference", "may be", ""), rows)

@@ -89,10 +89,10 @@ def disorientation(
     a, b, groups = _checked(a, b, symmetry, symmetry2)
     first, second = (SYMMETRY[group] for group in groups)
     turns = multiply(a, conjugate(b)).astype(np.float64)
-    wanted = np.abs(turns @ between(*groups).T)
-    nearest = between(*groups)[wanted.argmax(axis=1)]
-    inverse = multiply(conjugate(first)[:, None], second[None]).reshape(-1, 4)
-    pair = (np.abs(nearest @ inverse.T) > 1 - 1e-9).argmax(axis=1)
+    rotations = between(*groups)
+    every = multiply(conjugate(first)[:, None], second[None]).reshape(-1, 4)
+    first_pair = (np.abs(rotations @ every.T) > 1 - 1e-9).argmax(axis=1)  # of operations, for each rotation
+    pair = first_pair[np.abs(turns @ rotations.T).argmax(axis=1)]
     operations = np.stack(np.divmod(pair, len(second)), axis=1)
     turned = multiply(multiply(first[operations[:, 0]], turns), conjugate(second[operations[:, 1]]))
     turned = np.where(turned[:, :1] < 0, -turned, turned)

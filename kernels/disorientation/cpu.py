@@ -226,9 +226,15 @@ def rows(q1, columns, rotations, cubic, k, out):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def search(w, x, y, z, rotations, k, out):
-    """Angles of the products (w, x, y, z), each (n,), from the nearest of the rotations, told by its distance."""
+    """Angles of the products (w, x, y, z), each (n,), from the nearest of the rotations, told by its distance.
+
+    The products are put on the unit sphere in place.
+    """
     size = len(out)
     kept = np.zeros((5, BLOCK), out.dtype)
+    for n in range(size):  # distances are told from the sphere
+        length = np.sqrt(w[n] * w[n] + x[n] * x[n] + y[n] * y[n] + z[n] * z[n])
+        w[n], x[n], y[n], z[n] = w[n] / length, x[n] / length, y[n] / length, z[n] / length
     best, a, b, c, e = kept[0][:size], kept[1][:size], kept[2][:size], kept[3][:size], kept[4][:size]
     for number in range(len(rotations)):
         r, s, t, u = rotations[number]

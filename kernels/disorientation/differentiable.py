@@ -40,8 +40,9 @@ class _Angle(torch.autograd.Function):
 
             angle, nearest = gpu.angles(q1, q2, rotations)
         else:
-            turns = _product(q1, q2)
-            dots = turns @ rotations.T
+            turns = _turns(q1, q2)
+            with torch.autocast(q1.device.type, enabled=False):  # its products would tell the wrong rotation
+                dots = turns @ rotations.T
             nearest = dots.abs().argmax(dim=1)
             to_nearest = _to_nearest(turns, rotations, nearest)
             chord = (to_nearest**2).sum(dim=1)
@@ -56,7 +57,7 @@ class _Angle(torch.autograd.Function):
             from matscreen.kernels.disorientation import gpu
 
             return *gpu.gradients(q1, q2, rotations, nearest, outer[0]), None
-        turns = _product(q1, q2)
+        turns = _turns(q1, q2)
         across = _to_nearest(turns, rotations, nearest)
         across = across - (across * turns).sum(dim=1, keepdim=True) * turns
         sine = across.norm(dim=1, keepdim=True)
@@ -78,6 +79,11 @@ def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         ],
         dim=1,
     )
+
+
+def _turns(q1: torch.Tensor, q2: torch.Tensor) -> torch.Tensor:
+    """q1 q2⁻¹ on the unit sphere, from which distances are told."""
+    return torch.nn.functional.normalize(_product(q1, q2), dim=1)
 
 
 def _to_nearest(turns: torch.Tensor, rotations: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:

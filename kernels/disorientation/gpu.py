@@ -45,7 +45,7 @@ def gradients(
     q1: torch.Tensor, q2: torch.Tensor, rotations: torch.Tensor, nearest: torch.Tensor, outer: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients (N, 4) with respect to q1 and q2, of what has the gradient `outer` (N,) with respect to the angles."""
-    first, second = torch.empty_like(q1), torch.empty_like(q2)
+    first, second = (torch.empty(q.shape, dtype=q.dtype, device=q.device) for q in (q1, q2))
     if len(q1):
         pairs_backward[(triton.cdiv(len(q1), PAIRS),)](
             q1.contiguous(), q2.contiguous(), rotations, nearest, outer.contiguous(), first, second, len(q1), PAIRS
@@ -58,7 +58,7 @@ def matrix(q1: torch.Tensor, q2: torch.Tensor, rotations: torch.Tensor, cubic: b
     result = q1.new_empty(len(q1), len(q2))
     if result.numel():
         tile = TILE[q1.dtype]
-        grid = (triton.cdiv(len(q1), tile[0]), triton.cdiv(len(q2), tile[1]))
+        grid = (triton.cdiv(len(q1), tile[0]) * triton.cdiv(len(q2), tile[1]),)
         all_pairs[grid](
             q1.contiguous(), q2.contiguous(), rotations, result, len(q1), len(q2), len(rotations), cubic, *tile
         )
@@ -125,6 +125,8 @@ def cubic_half(w, x, y, z):
 @triton.jit
 def nearest_half(w, x, y, z, rotations, number):
     """sin² and cos of the half angle from the nearest of the rotations, told by its distance, and which it is."""
+    length = tl.sqrt(w * w + x * x + y * y + z * z)  # distances are told from the sphere
+    w, x, y, z = w / length, x / length, y / length, z / length
     best, which = tl.abs(w) * 0 - 1, (w * 0).to(tl.int32)
     a, b, c, e = w * 0, w * 0, w * 0, w * 0
     for n in range(number):
@@ -185,8 +187,9 @@ def all_pairs(
     q1, q2, rotations, out, count, columns, number, CUBIC: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
 ):
     """out[n, m] of (q1[n], q2[m])."""
-    n = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    m = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    across = tl.cdiv(columns, COLUMNS)
+    n = (tl.program_id(0) // across).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    m = (tl.program_id(0) % across) * COLUMNS + tl.arange(0, COLUMNS)
     a, b, c, d = components(q1, n, count, ROWS)
     e, f, g, h = components(q2, m, columns, COLUMNS)
     w, x, y, z = product(

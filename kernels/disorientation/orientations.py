@@ -1,7 +1,6 @@
 """Orientations in other forms as unit quaternions (w, x, y, z)."""
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 
 def from_euler(angles: np.ndarray) -> np.ndarray:
@@ -12,6 +11,8 @@ def from_euler(angles: np.ndarray) -> np.ndarray:
     angles = np.asarray(angles, np.float64)
     if angles.ndim == 0 or angles.shape[-1] != 3:
         raise ValueError(f"Euler angles are (…, 3), not {angles.shape}")
+    from scipy.spatial.transform import Rotation
+
     turned = Rotation.from_euler("ZXZ", angles.reshape(-1, 3)).inv()
     return np.asarray(turned.as_quat(canonical=True, scalar_first=True)).reshape(*angles.shape[:-1], 4)
 
@@ -27,5 +28,7 @@ def from_matrix(matrices: np.ndarray) -> np.ndarray:
     flat = matrices.reshape(-1, 3, 3)
     if not np.allclose(flat @ flat.swapaxes(1, 2), np.eye(3), atol=1e-4) or not (np.linalg.det(flat) > 0).all():
         raise ValueError("a matrix is not a rotation: its rows are not orthonormal, or it mirrors")
+    from scipy.spatial.transform import Rotation
+
     quaternions = Rotation.from_matrix(flat).as_quat(canonical=True, scalar_first=True)
     return np.asarray(quaternions).reshape(*matrices.shape[:-2], 4)

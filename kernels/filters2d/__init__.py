@@ -54,7 +54,8 @@ def minimum_filter(
 
     Returns
     -------
-    (…, H, W) of the image's dtype; NaN (0 of integers) where a window holds no valid pixel. A torch tensor for one
+    (…, H, W) of the image's dtype (float64 of the reference); NaN (0 of integers) where a window holds no valid pixel.
+    A torch tensor for one
 
     Raises
     ------
@@ -168,23 +169,44 @@ def _filtered(
         raise ValueError(f"an image is (…, H, W) of real numbers, not {image.shape} of {image.dtype}")
     shape = image.shape
     where = window(shape[-2:], size, mode, cval)
-    stack = np.ascontiguousarray(image.reshape(-1, *shape[-2:]))
-    if stack.dtype == bool:
-        stack = stack.view(np.uint8)
+    stack = _plain(image.reshape(-1, *shape[-2:]), name, cval)
     valid = _valid(stack, None if mask is None else np.broadcast_to(mask, shape).reshape(stack.shape), name)
     if chosen == "reference":
         found = getattr(reference, name)(stack, np.ones(stack.shape, bool) if valid is None else valid, where)
     else:
         found = getattr(cpu, name)(stack, valid, where, threads)
+        found = found.astype(image.dtype, copy=False) if name in ("minimum", "maximum") else found
     result: np.ndarray = back(found.reshape(*found.shape[: found.ndim - 3], *shape))
     return result
+
+
+def _plain(stack: np.ndarray, name: str, cval: float) -> np.ndarray:
+    """A stack in a dtype that kernels take, contiguous: float64 for integers to sum beside a border that is none.
+
+    ValueError for the extremes of those, as their border must be one.
+    """
+    kind = stack.dtype.newbyteorder("=")
+    if kind.kind == "b":
+        kind = np.dtype(np.uint8)
+    elif kind.kind == "f" and kind.itemsize not in (4, 8):
+        kind = np.dtype(np.float32 if kind.itemsize < 4 else np.float64)
+    if kind.kind in "iu" and not (np.iinfo(kind).min <= cval <= np.iinfo(kind).max and float(cval).is_integer()):
+        if name in ("minimum", "maximum"):
+            raise ValueError(f"cval must be a {kind} as the image's pixels are, not {cval}")
+        kind = np.dtype(np.float64)
+    return np.ascontiguousarray(stack, kind)
 
 
 def _by_triton(name: str, image: Any, size: Size, mode: str, cval: float, mask: Any) -> np.ndarray:
     """One of the filters, of an array or a tensor, which stays on its device."""
     from matscreen.kernels.filters2d import gpu
 
+    given = image.dtype
+    if isinstance(image, np.ndarray) and image.dtype.kind in "biuf":
+        image = _plain(image, name, cval)
     (stack, hidden), back = on_gpu(image, mask)
+    if str(stack.dtype) == "torch.bool":
+        stack = stack.byte()
     if stack.ndim < 2 or stack.numel() == 0 or stack.dtype.is_complex:
         raise ValueError(f"an image is (…, H, W) of real numbers, not {tuple(stack.shape)} of {stack.dtype}")
     shape = stack.shape
@@ -197,8 +219,10 @@ def _by_triton(name: str, image: Any, size: Size, mode: str, cval: float, mask: 
     if valid is not None:
         valid = None if bool(valid.all()) else valid.reshape(stack.shape).byte().contiguous()
     found = getattr(gpu, name)(stack, valid, where)
-    result: np.ndarray = back(found.reshape(*found.shape[: found.ndim - 3], *shape))
-    return result
+    result: Any = back(found.reshape(*found.shape[: found.ndim - 3], *shape))
+    if name in ("minimum", "maximum") and result.dtype != given:
+        result = result.astype(given) if isinstance(result, np.ndarray) else result.to(given)
+    return result  # type: ignore[no-any-return]
 
 
 def _valid(stack: np.ndarray, mask: np.ndarray | None, name: str) -> np.ndarray | None:

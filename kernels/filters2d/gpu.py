@@ -1,4 +1,4 @@
-"""Triton: windows as scans, at a cost that does not grow with them.
+"""Triton: windows as scans, of which one of any size takes three loads a pixel up to 256, and f / 128 more beyond.
 
 A program makes L neighbouring windows of f >= L pixels, L a power of two: each is the end of the first L pixels, the
 f − L in the middle and the beginning of the next L. Ends and beginnings are two scans, the middle one reduction, and
@@ -93,11 +93,12 @@ def _windows(
         (stack, valid, columns, along, width, height, (1, width), size[1], constant),
         (along, None, rows, down, height, width, (width, 1), size[0], outside),
     ):
+        limits = torch.tensor([border, worst], dtype=inside, device=stack.device)  # numbers are passed as float32
         length, across = tile_of(f)
         grid = (triton.cdiv(axis, length), triton.cdiv(lines, across), count)
         slide[grid](
             source, source if flags is None else flags, index, into, axis, lines, height * width, height * width,
-            *strides, f, border, worst, True, flags is not None, operation, length, across,
+            *strides, f, limits, True, flags is not None, operation, length, across,
         )  # fmt: skip
     return down
 
@@ -111,9 +112,9 @@ def _slope_sums(stack: torch.Tensor, valid: torch.Tensor | None, window: Window)
     sums = torch.zeros((count, (tall + 1) * (pitch + 1)), dtype=torch.float64, device=stack.device)
     prefix_sums[(height + size - 1, count)](
         stack, stack if valid is None else valid, rows, columns, sums, width, pitch, height * width, sums.shape[1],
-        float(window.constant), valid is not None, CHUNK,
+        torch.tensor([window.constant], dtype=torch.float64, device=stack.device), valid is not None, CHUNK,
     )  # fmt: skip
-    windows = []
+    windows, nothing = [], sums.new_zeros(2)
     for step, f, high in (
         (pitch, half, height + size - half),
         (pitch + 1, size, height),
@@ -123,7 +124,7 @@ def _slope_sums(stack: torch.Tensor, valid: torch.Tensor | None, window: Window)
         length, across = tile_of(f)
         grid = (triton.cdiv(high, length), triton.cdiv(step, across), count)
         slide[grid](
-            sums, sums, rows, into, high, step, sums.shape[1], into.shape[1], step, 1, f, 0.0, 0.0, False, False,
+            sums, sums, rows, into, high, step, sums.shape[1], into.shape[1], step, 1, f, nothing, False, False,
             SUM.value, length, across,
         )  # fmt: skip
         windows.append(into)
@@ -191,17 +192,21 @@ def pixels(
     offset = place * axis_stride + line * line_stride
     values = tl.load(source + offset, mask=inside, other=0).to(KIND)
     if MASKED:
-        values = tl.where(tl.load(flags + offset, mask=inside, other=1) != 0, values, tl.cast(worst, KIND))
-    values = tl.where(place >= 0, values, tl.cast(border, KIND))
-    return tl.where(there, values, tl.cast(worst, KIND))
+        values = tl.where(tl.load(flags + offset, mask=inside, other=1) != 0, values, worst)
+    values = tl.where(place >= 0, values, border)
+    return tl.where(there, values, worst)
 
 
 @triton.jit
 def slide(
-    source, flags, index, out, axis, lines, image, out_image, axis_stride, line_stride, size, border, worst,
+    source, flags, index, out, axis, lines, image, out_image, axis_stride, line_stride, size, limits,
     INDEXED: tl.constexpr, MASKED: tl.constexpr, OPERATION: tl.constexpr, LENGTH: tl.constexpr, LINES: tl.constexpr,
 ):  # fmt: skip
-    """Windows of `size` places along one axis, `axis` of them, of lines beside each other; see the module."""
+    """Windows of `size` places along one axis, `axis` of them, of lines beside each other; see the module.
+
+    limits : the border's value, and the one that changes no window
+    """
+    border, worst = tl.load(limits), tl.load(limits + 1)
     kind: tl.constexpr = out.dtype.element_ty
     source += tl.program_id(2).to(tl.int64) * image
     flags += tl.program_id(2).to(tl.int64) * image
@@ -240,11 +245,11 @@ def slide(
 
 @triton.jit
 def prefix_sums(
-    source, flags, rows, columns, out, width, pitch, image, out_image, border, MASKED: tl.constexpr, CHUNK: tl.constexpr
+    source, flags, rows, columns, out, width, pitch, image, out_image, limits, MASKED: tl.constexpr, CHUNK: tl.constexpr
 ):  # fmt: skip
     """out[y, x] = sum of the first x pixels of padded row y; a program a row."""
     y = tl.program_id(0)
-    row = tl.load(rows + y)
+    row, border = tl.load(rows + y), tl.load(limits)
     source += tl.program_id(1).to(tl.int64) * image
     flags += tl.program_id(1).to(tl.int64) * image
     out += tl.program_id(1).to(tl.int64) * out_image + y.to(tl.int64) * pitch
@@ -257,7 +262,7 @@ def prefix_sums(
         values = tl.load(source + row * width + column, mask=inside, other=0).to(tl.float64)
         if MASKED:
             values = tl.where(tl.load(flags + row * width + column, mask=inside, other=1) != 0, values, 0)
-        values = tl.where(inside, values, tl.cast(border, tl.float64))
+        values = tl.where(inside, values, border)
         values = tl.where(there, values, 0)
         tl.store(out + x + 1, before + tl.cumsum(values, 0), mask=there)
         before += tl.sum(values, 0)
@@ -301,15 +306,22 @@ def configurations(_capability: int) -> list[tuple[Any, dict[str, str], dict[str
     for source, kept, operation in (
         ("fp32", "fp32", MINIMUM), ("i32", "i32", MAXIMUM), ("fp32", "fp64", SUM), ("fp64", "fp64", SUM)
     ):  # fmt: skip
-        scalar = "fp32" if kept.startswith("fp") else "i32"
-        types = {"source": f"*{source}", "flags": "*u8", "index": "*i64", "out": f"*{kept}", **numbers}
+        types = {
+            "source": f"*{source}",
+            "flags": "*u8",
+            "index": "*i64",
+            "out": f"*{kept}",
+            "limits": f"*{kept}",
+            **numbers,
+        }
         for size in (50, 200):
             length, across = tile_of(size)
-            for indexed, masked in ((True, False), (True, True)) if source == kept else ((False, False),):
+            flags = ((True, False), (False, False)) if source == "fp64" else ((True, False), (True, True))
+            for indexed, masked in flags:  # sums go down straight and slanting columns without an index
                 constants = {"INDEXED": indexed, "MASKED": masked, "OPERATION": operation.value}
                 constants |= {"LENGTH": length, "LINES": across}
-                found.append((slide, types | {"border": scalar, "worst": scalar}, constants, {}))
-    sizes = dict.fromkeys(("width", "pitch", "image", "out_image"), "i32") | {"border": "fp32"}
+                found.append((slide, types, constants, {}))
+    sizes = dict.fromkeys(("width", "pitch", "image", "out_image"), "i32") | {"limits": "*fp64"}
     types = {"source": "*fp32", "flags": "*u8", "rows": "*i64", "columns": "*i64", "out": "*fp64", **sizes}
     found += [(prefix_sums, types, {"MASKED": masked, "CHUNK": CHUNK}, {}) for masked in (False, True)]
     types = dict.fromkeys(("sums", "straight", "right", "left", "out"), "*fp64")

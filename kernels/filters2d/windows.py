@@ -45,10 +45,12 @@ def window(shape: tuple[int, int], size: int | tuple[int, int], mode: str, const
     Of pixel i it covers i − size // 2 … i − size // 2 + size − 1, as in SciPy: one of even size reaches one pixel
     further to the left and up.
 
-    ValueError for an unknown mode, or a size that is not from 1 to the image's.
+    ValueError for an unknown mode, a constant that is not finite, or a size that is not from 1 to the image's.
     """
     if mode not in _NUMPY_NAMES:
         raise ValueError(f"unknown mode {mode!r}: expected {', '.join(get_args(Mode))}")
+    if not np.isfinite(constant):
+        raise ValueError(f"cval must be a finite number, not {constant}")
     pair = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
     if len(pair) != 2 or not all(1 <= s <= n for s, n in zip(pair, shape, strict=True)):
         raise ValueError(f"size must be from 1 to the image's {shape[0]} × {shape[1]} pixels, not {size}")

@@ -6,7 +6,7 @@ ReLU and shortcut in their epilogue; from `tail_width` on all layers to the end 
 leave the chip. On a CUDA device the launches of a batch are recorded once as a graph and played again.
 
 Precisions: fp32 (no tf32), tf32, bf16 and fp8 (e4m3, weights scaled per output, activations per layer; networks without
-shortcuts), all with float32 sums. The narrow end of fp8 is bf16.
+shortcuts, summed as the chip sums them), the others with float32 sums. The narrow end of fp8 is bf16.
 """
 
 import math
@@ -114,6 +114,8 @@ def network(layers: Layers, precision: Precision, device: str, sample: np.ndarra
         raise ValueError(f"unknown precision {precision!r}: expected {', '.join(_KINDS)}")
     kind, scales = _KINDS[precision], [1.0] * (len(layers.weights) + 1)
     if precision == "fp8":
+        if 0 < _capability(torch.device(device)) < 90:
+            raise ValueError("fp8 needs a chip of compute capability 9.0 or later")
         if any(layers.shortcuts) or sample is None:
             raise ValueError("fp8 is for networks without shortcuts, with a sample of inputs to scale by")
         activation = sample.astype(np.float32)
@@ -170,6 +172,9 @@ def _padded(layers: Layers, widest: int) -> Layers:
     sizes = [layers.weights[0].shape[0], *(len(bias) for bias in layers.biases)]
     wide = [max(16, triton.next_power_of_2(n)) if n <= widest else triton.cdiv(n, 16) * 16 for n in sizes]
     wide[0], wide[-1] = triton.cdiv(sizes[0], 16) * 16, sizes[-1]
+    for number, cut in enumerate(layers.shortcuts, start=1):
+        if cut and cut.source == 0 and cut.projection is None:  # inputs that are added need the layer's width
+            wide[0] = wide[number]
 
     def grown(weight: np.ndarray, rows: int, columns: int) -> np.ndarray:
         return np.pad(weight, ((0, rows - weight.shape[0]), (0, columns - weight.shape[1])))
@@ -236,8 +241,11 @@ def ranker(places: torch.Tensor, ratios: torch.Tensor, net: Network) -> Callable
 
     places : (n,) int32, input of the network for each element that a composition may hold; ratios : (R, k) uint8
 
-    The function takes the first number and the last + 1 and returns (N, outputs) float32.
+    The function takes the first number and the last + 1 and returns (N, outputs) float32. ValueError for a network with
+    shortcuts from its inputs, which are never made here.
     """
+    if any(layer.source == 0 for layer in net.dense):
+        raise ValueError("a network with shortcuts from its inputs takes compositions by places, not by number")
     device = places.device
     binomials = torch.from_numpy(_binomials(len(places), ratios.shape[1])).to(device)
     bounds = torch.zeros(2, dtype=torch.int64, device=device)
@@ -257,8 +265,9 @@ def ranker(places: torch.Tensor, ratios: torch.Tensor, net: Network) -> Callable
 
     def predict(start: int, stop: int) -> torch.Tensor:
         result = torch.empty((stop - start, net.outputs), dtype=torch.float32, device=device)
+        bounds[1].fill_(stop)
         for at in range(start, stop, BATCH):
-            bounds.copy_(torch.tensor([at, stop]))
+            bounds[0].fill_(at)
             play()
             result[at - start : at - start + BATCH] = batch[: stop - at]
         return result
@@ -276,8 +285,11 @@ def _recorded(launches: Callable[[], None]) -> Callable[[], None]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         launches()
-    replay: Callable[[], None] = graph.replay
-    return replay
+
+    def play(_kept: Callable[[], None] = launches) -> None:  # what they write to must live as long as the graph
+        graph.replay()
+
+    return play
 
 
 @lru_cache
@@ -354,7 +366,7 @@ def _capability(device: torch.device) -> int:
 @triton.jit
 def store_activation(out, values, there, scale, FP8: tl.constexpr):
     """Values in the type of `out`; fp8 has no infinity to fall back to, so what is too large becomes its largest."""
-    if FP8:
+    if FP8 and out.dtype.element_ty == tl.float8e4nv:
         values = tl.minimum(values * scale, 448.0)
     tl.store(out, values.to(out.dtype.element_ty), mask=there)
 

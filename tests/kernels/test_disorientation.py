@@ -145,6 +145,31 @@ def test_gradients_are_finite_at_zero_and_where_operations_tie(dtype: torch.dtyp
         assert torch.isfinite(same.grad).all()
 
 
+def test_lengths_within_the_tolerance_tell_no_angle(rng: np.random.Generator) -> None:
+    q = random(50, rng)
+    for group in SYMMETRY:
+        for backend in ("cpu", "gpu"):
+            assert (disorientation_angle(q * 1.0003, q, group, backend=backend) < 1e-7).all()
+
+
+def test_gradients_of_tensors_that_lie_turned(rng: np.random.Generator) -> None:
+    turned = torch.from_numpy(np.ascontiguousarray(random(33, rng).T)).T
+    other, rotations = torch.from_numpy(random(33, rng)), torch.from_numpy(np.array(SYMMETRY["432"]))
+    (a, b, r), _ = on_gpu(turned, other, rotations)
+    slopes = []
+    for q in (a, a.contiguous()):
+        angle, nearest = gpu.angles(q, b, r)
+        slopes.append(gpu.gradients(q, b, r, nearest, torch.ones_like(angle))[0].cpu().numpy())
+    np.testing.assert_array_equal(slopes[0], slopes[1])
+
+
+def test_autocast_changes_nothing(rng: np.random.Generator) -> None:
+    a, b = (torch.from_numpy(random(2000, rng).astype(np.float32)) for _ in range(2))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        within = torch_angle(a, b)
+    np.testing.assert_array_equal(within.numpy(), torch_angle(a, b).numpy())
+
+
 @pytest.mark.parametrize("group", SYMMETRY)
 def test_against_orix(group: str, rng: np.random.Generator) -> None:
     q1, q2 = random(200, rng), random(150, rng)

@@ -80,6 +80,7 @@ def test_large_windows_of_a_detector_image(size: int, rng: np.random.Generator) 
         ((2, 7, 19), (6, 17), "constant", np.uint16, True),
         ((9, 11), 1, "wrap", np.int32, True),
         ((2, 10, 7), (2, 3), "mirror", np.float64, True),
+        ((6, 7), 3, "constant", bool, False),
         ((8, 9), (5, 9), "nearest", np.uint8, False),
     ],
 )
@@ -181,6 +182,28 @@ def test_tensors_come_back_as_tensors(rng: np.random.Generator) -> None:
         found = run(torch.from_numpy(given), 5)
         assert isinstance(found, torch.Tensor)
         np.testing.assert_array_equal(found.numpy(), run(given, 5))
+
+
+@pytest.mark.parametrize("cval", [-1, 0.5, 300])
+def test_a_border_that_is_none_of_the_images_numbers(cval: float) -> None:
+    given = np.arange(30, dtype=np.uint8).reshape(5, 6)
+    for run in (mean_filter, slope_filters):
+        ours, definition = (run(given, 3, "constant", cval=cval, backend=b) for b in ("cpu", "reference"))
+        np.testing.assert_allclose(ours, definition, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="cval must be a uint8"):
+        minimum_filter(given, 3, "constant", cval=cval)
+    with pytest.raises(ValueError, match="cval must be a finite number"):
+        mean_filter(given, 3, "constant", cval=np.nan)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.uint32, np.float16, ">f4", ">i2", np.longdouble])
+def test_any_real_dtype(dtype: type | str, rng: np.random.Generator) -> None:
+    given = (rng.random((9, 8)) * 50).astype(dtype)[::-1]
+    plain = given.astype(np.float64)
+    found = maximum_filter(given, 3)
+    assert found.dtype == given.dtype
+    np.testing.assert_array_equal(found.astype(float), ndimage.maximum_filter(plain, 3))
+    np.testing.assert_allclose(mean_filter(given, 3), ndimage.uniform_filter(plain, 3), rtol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["reflect", "constant", "wrap"])

@@ -14,7 +14,7 @@ from triton.runtime import interpreter
 
 from matscreen.kernels import enumeration
 from matscreen.kernels.backend import gpu_here
-from matscreen.kernels.mlp import Layers, forward, forward_dense, gpu, pack
+from matscreen.kernels.mlp import Layers, Shortcut, forward, forward_dense, gpu, pack
 
 DEVICE = "cuda" if gpu_here() == "cuda" else "cpu"
 TOLERANCE = {"fp32": 1e-5, "tf32": 2e-3, "bf16": 3e-2}
@@ -92,6 +92,22 @@ def test_compositions(shortcuts: str, rng: np.random.Generator) -> None:
     on_device = gpu.network(layers, "bf16", DEVICE)
     given = (torch.from_numpy(a).to(DEVICE) for a in (places.astype(np.int32), fractions))
     close(gpu.forward(*given, on_device).cpu().numpy(), expected, "bf16")
+
+
+def test_shortcuts_from_the_inputs(rng: np.random.Generator) -> None:
+    layers = network((40, 40, 40, 40, 1), "stack", rng)
+    layers = layers._replace(shortcuts=(Shortcut(0, None), Shortcut(0, None), None, None))
+    inputs = rng.normal(size=(20, 40)).astype(np.float32)
+    for precision in ("fp32", "bf16"):
+        on_device = gpu.network(layers, precision, DEVICE)
+        found = gpu.forward_dense(torch.from_numpy(inputs).to(DEVICE), on_device).cpu().numpy()
+        close(found, forward_dense(inputs, layers, backend="reference"), precision)
+    places = np.argsort(rng.random((30, 40)), axis=1)[:, :3]
+    fractions = rng.dirichlet(np.ones(3), 30).astype(np.float32)
+    expected = forward(places, fractions, layers, backend="reference")
+    close(forward(places, fractions, layers, backend="gpu"), expected, "fp32")
+    with pytest.raises(ValueError, match="shortcuts from its inputs"):
+        gpu.ranker(torch.zeros(4, dtype=torch.int32), torch.zeros((3, 2), dtype=torch.uint8), on_device)
 
 
 @pytest.mark.parametrize("arity", [1, 2, 3, 4])
