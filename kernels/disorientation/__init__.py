@@ -133,19 +133,32 @@ def nearest_orientations(
     symmetry2: str | None = None,
     *,
     threads: int = 1,
+    backend: Backend = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest orientations of a dictionary (M, 4) to each of q1 (N, 4).
+    """The nearest orientations of a dictionary (M, 4) to each of q1 (N, 4); otherwise like `disorientation_angle`.
 
     Returns
     -------
     angles : (N, count) radians, rising
-    rows : (N, count) int64, of the dictionary; the earlier first where angles are equal
+    rows : (N, count) int64, of the dictionary; on the CPU the earlier first where angles are equal
     """
-    (a, b), _ = as_numpy(q1, dictionary)
+    if not 1 <= count <= len(dictionary):
+        raise ValueError(f"count must be from 1 to the {len(dictionary)} orientations of the dictionary, not {count}")
+    chosen = resolve(backend, "disorientation", gpu=True)
+    if chosen == "gpu":
+        from matscreen.kernels.disorientation import gpu
+
+        on_device = _on_device(q1, dictionary, symmetry, symmetry2)
+        nearest = gpu.nearest(*on_device[:4], count)
+        return on_device[4](nearest[0]), on_device[4](nearest[1])
+    (a, b), back = as_numpy(q1, dictionary)
+    if chosen == "reference":
+        whole = disorientation_matrix(a, b, symmetry, symmetry2, backend="reference")
+        rows = np.argsort(whole, axis=1, kind="stable")[:, :count]
+        return back(np.take_along_axis(whole, rows, axis=1)), back(rows)
     a, b, groups = _checked(a, b, symmetry, symmetry2)
-    if not 1 <= count <= len(b):
-        raise ValueError(f"count must be from 1 to the {len(b)} orientations of the dictionary, not {count}")
-    return cpu.nearest(a, b, between(*groups), groups == ("432", "432"), count, threads)
+    angles, rows = cpu.nearest(a, b, between(*groups), groups == ("432", "432"), count, threads)
+    return back(angles), back(rows)
 
 
 def _shaped(q1: Any, q2: Any) -> tuple[Any, Any]:
@@ -181,24 +194,29 @@ def _refuse(name: str, square: np.ndarray) -> None:
     raise ValueError(f"{name} must be unit quaternions: row {row} has the squared length {square[row]:.4g}")
 
 
-def _by_triton(q1: Any, q2: Any, symmetry: str, symmetry2: str | None, whole: bool) -> np.ndarray:
-    """Angles of pairs, or of the whole matrix, as what q1 and q2 were: arrays, or tensors on their device."""
-    from matscreen.kernels.disorientation import gpu
-
+def _on_device(q1: Any, q2: Any, symmetry: str, symmetry2: str | None) -> tuple[Any, Any, Any, bool, Any]:
+    """Checked tensors (N, 4), (M, 4) and rotations where Triton runs, whether those are of 432, and the way back."""
     groups = checked_groups(symmetry, symmetry2)
     (a, b), back = on_gpu(q1, q2)
     a, b = _shaped(a, b)
     if str(a.dtype) != "torch.float32" or str(b.dtype) != "torch.float32":
         a, b = a.double(), b.double()
-    if not whole and len(a) != len(b):
-        if 1 not in (len(a), len(b)):
-            raise ValueError(f"{len(a)} orientations do not pair with {len(b)}")
-        a, b = a.expand(len(b), 4) if len(a) == 1 else a, b.expand(len(a), 4) if len(b) == 1 else b
     for name, q in (("q1", a), ("q2", b)):
         square = (q * q).sum(dim=1)
         if not bool(((square - 1).abs() <= cpu.TOLERANCE).all()):
             _refuse(name, square.cpu().numpy())
     (rotations,), _ = on_gpu(np.array(between(*groups)))
-    cubic = groups == ("432", "432")
-    result: np.ndarray = back((gpu.matrix if whole else gpu.only_angles)(a, b, rotations.to(a), cubic))
+    return a, b, rotations.to(a), groups == ("432", "432"), back
+
+
+def _by_triton(q1: Any, q2: Any, symmetry: str, symmetry2: str | None, whole: bool) -> np.ndarray:
+    """Angles of pairs, or of the whole matrix, as what q1 and q2 were: arrays, or tensors on their device."""
+    from matscreen.kernels.disorientation import gpu
+
+    a, b, rotations, cubic, back = _on_device(q1, q2, symmetry, symmetry2)
+    if not whole and len(a) != len(b):
+        if 1 not in (len(a), len(b)):
+            raise ValueError(f"{len(a)} orientations do not pair with {len(b)}")
+        a, b = a.expand(len(b), 4) if len(a) == 1 else a, b.expand(len(a), 4) if len(b) == 1 else b
+    result: np.ndarray = back((gpu.matrix if whole else gpu.only_angles)(a, b, rotations, cubic))
     return result

@@ -14,6 +14,8 @@ from matscreen.kernels.disorientation.cpu import ARCTANGENT
 
 PAIRS = 256
 """Of a program: with four warps two a lane."""
+LARGEST_MATRIX = 2**28
+"""Angles that are kept at a time while the nearest are looked for."""
 TILE = {torch.float32: (16, 128), torch.float64: (8, 64)}
 """Rows and columns of the matrix that one program makes: as many as registers hold."""
 
@@ -63,6 +65,15 @@ def matrix(q1: torch.Tensor, q2: torch.Tensor, rotations: torch.Tensor, cubic: b
             q1.contiguous(), q2.contiguous(), rotations, result, len(q1), len(q2), len(rotations), cubic, *tile
         )
     return result
+
+
+def nearest(
+    q1: torch.Tensor, q2: torch.Tensor, rotations: torch.Tensor, cubic: bool, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, count) smallest angles of a row of `matrix`, rising, and whose they are, int64; in parts of the matrix."""
+    rows = max(1, LARGEST_MATRIX // max(len(q2), 1))
+    found = [matrix(part, q2, rotations, cubic).topk(count, largest=False) for part in q1.split(rows)]
+    return torch.cat([angles for angles, _ in found]), torch.cat([whose for _, whose in found])
 
 
 @triton.jit

@@ -222,6 +222,19 @@ def test_nearest_of_a_dictionary_is_the_sorted_matrix(rng: np.random.Generator) 
         np.testing.assert_array_equal(angles, np.take_along_axis(whole, order, axis=1))
 
 
+def test_nearest_by_triton_and_by_definition(rng: np.random.Generator) -> None:
+    q1, book = random(3, rng), random(40, rng)
+    angles, rows = nearest_orientations(q1, book, 5, backend="cpu")
+    for backend in ("gpu", "reference"):
+        found = nearest_orientations(q1, book, 5, backend=backend)
+        np.testing.assert_array_equal(found[1], rows)
+        np.testing.assert_allclose(found[0], angles, atol=3e-8)
+    tensors = nearest_orientations(torch.from_numpy(q1), torch.from_numpy(book), 5)
+    np.testing.assert_array_equal(tensors[1].numpy(), rows)
+    with pytest.raises(ValueError, match="count must be from 1 to the 40"):
+        nearest_orientations(q1, book, 41)
+
+
 def test_same_bytes_for_any_number_of_threads(rng: np.random.Generator) -> None:
     q1, q2 = random(5003, rng), random(5003, rng)
     for group in ("432", "32"):
