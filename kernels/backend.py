@@ -4,6 +4,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,3 +73,11 @@ def on_gpu(*arrays: Any) -> tuple[list[Any], Callable[[Any], Any]]:
     if first is None:
         return moved, lambda result: result.cpu().numpy()
     return moved, lambda result: result.to(first.device)
+
+
+def device_of(tensor: Any) -> AbstractContextManager[object]:
+    """Within it Triton launches where the tensor is, which need not be the first of several GPUs."""
+    if tensor.device.type != "cuda":
+        return nullcontext()
+    context: AbstractContextManager[object] = importlib.import_module("torch").cuda.device(tensor.device)
+    return context

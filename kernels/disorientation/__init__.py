@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from matscreen.kernels.backend import Backend, as_numpy, on_gpu, resolve
+from matscreen.kernels.backend import Backend, as_numpy, device_of, on_gpu, resolve
 from matscreen.kernels.disorientation import cpu, reference
 from matscreen.kernels.disorientation.orientations import from_euler, from_matrix
 from matscreen.kernels.disorientation.symmetry import SYMMETRY, between, checked_groups, conjugate, multiply
@@ -149,7 +149,8 @@ def nearest_orientations(
         from matscreen.kernels.disorientation import gpu
 
         on_device = _on_device(q1, dictionary, symmetry, symmetry2)
-        nearest = gpu.nearest(*on_device[:4], count)
+        with device_of(on_device[0]):
+            nearest = gpu.nearest(*on_device[:4], count)
         return on_device[4](nearest[0]), on_device[4](nearest[1])
     (a, b), back = as_numpy(q1, dictionary)
     if chosen == "reference":
@@ -218,5 +219,6 @@ def _by_triton(q1: Any, q2: Any, symmetry: str, symmetry2: str | None, whole: bo
         if 1 not in (len(a), len(b)):
             raise ValueError(f"{len(a)} orientations do not pair with {len(b)}")
         a, b = a.expand(len(b), 4) if len(a) == 1 else a, b.expand(len(a), 4) if len(b) == 1 else b
-    result: np.ndarray = back((gpu.matrix if whole else gpu.only_angles)(a, b, rotations, cubic))
+    with device_of(a):
+        result: np.ndarray = back((gpu.matrix if whole else gpu.only_angles)(a, b, rotations, cubic))
     return result

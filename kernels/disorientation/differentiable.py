@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from matscreen.kernels.backend import gpu_here
+from matscreen.kernels.backend import device_of, gpu_here
 from matscreen.kernels.disorientation.symmetry import between, checked_groups
 
 
@@ -38,7 +38,8 @@ class _Angle(torch.autograd.Function):
         if q1.device.type == "cuda" and gpu_here() == "cuda":
             from matscreen.kernels.disorientation import gpu
 
-            angle, nearest = gpu.angles(q1, q2, rotations)
+            with device_of(q1):
+                angle, nearest = gpu.angles(q1, q2, rotations)
         else:
             turns = _turns(q1, q2)
             with torch.autocast(q1.device.type, enabled=False):  # its products would tell the wrong rotation
@@ -56,7 +57,8 @@ class _Angle(torch.autograd.Function):
         if q1.device.type == "cuda" and gpu_here() == "cuda":
             from matscreen.kernels.disorientation import gpu
 
-            return *gpu.gradients(q1, q2, rotations, nearest, outer[0]), None
+            with device_of(q1):
+                return *gpu.gradients(q1, q2, rotations, nearest, outer[0]), None
         turns = _turns(q1, q2)
         across = _to_nearest(turns, rotations, nearest)
         across = across - (across * turns).sum(dim=1, keepdim=True) * turns

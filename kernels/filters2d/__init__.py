@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from matscreen.kernels.backend import Backend, as_numpy, on_gpu, resolve
+from matscreen.kernels.backend import Backend, as_numpy, device_of, on_gpu, resolve
 from matscreen.kernels.filters2d import cpu, reference
 from matscreen.kernels.filters2d.reference import slope_masks
 from matscreen.kernels.filters2d.windows import Mode, window
@@ -218,7 +218,8 @@ def _by_triton(name: str, image: Any, size: Size, mode: str, cval: float, mask: 
     stack = stack.reshape(-1, *shape[-2:]).contiguous()
     if valid is not None:
         valid = None if bool(valid.all()) else valid.reshape(stack.shape).byte().contiguous()
-    found = getattr(gpu, name)(stack, valid, where)
+    with device_of(stack):
+        found = getattr(gpu, name)(stack, valid, where)
     result: Any = back(found.reshape(*found.shape[: found.ndim - 3], *shape))
     if name in ("minimum", "maximum") and result.dtype != given:
         result = result.astype(given) if isinstance(result, np.ndarray) else result.to(given)

@@ -6,7 +6,7 @@ few rows of the weight matrix that its elements pick out.
 
 import numpy as np
 
-from matscreen.kernels.backend import Backend, on_gpu, resolve
+from matscreen.kernels.backend import Backend, device_of, on_gpu, resolve
 from matscreen.kernels.mlp import cpu, reference
 from matscreen.kernels.mlp.layers import Layers, Shortcut, pack
 from matscreen.kernels.places import check_places
@@ -39,7 +39,8 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: 
         from matscreen.kernels.mlp import gpu
 
         (p, f), back = on_gpu(places.astype(np.int32), fractions.astype(np.float32))
-        return back(gpu.forward(p, f, gpu.network(layers, "fp32", str(p.device))))  # type: ignore[no-any-return]
+        with device_of(p):
+            return back(gpu.forward(p, f, gpu.network(layers, "fp32", str(p.device))))  # type: ignore[no-any-return]
     if chosen == "reference":
         return reference.forward(places, fractions, layers)
     return cpu.forward(places, fractions, layers)
@@ -77,7 +78,10 @@ def forward_dense(inputs: np.ndarray, layers: Layers, backend: Backend = "auto")
         from matscreen.kernels.mlp import gpu
 
         (given,), back = on_gpu(inputs.astype(np.float32))
-        return back(gpu.forward_dense(given, gpu.network(layers, "fp32", str(given.device))))  # type: ignore[no-any-return]
+        with device_of(given):
+            return back(  # type: ignore[no-any-return]
+                gpu.forward_dense(given, gpu.network(layers, "fp32", str(given.device)))
+            )
     if chosen == "reference":
         return reference.forward_dense(inputs, layers)
     return cpu.forward_dense(inputs, layers)
