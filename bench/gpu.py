@@ -2,7 +2,8 @@
 
     python -m bench.gpu [--quick]
 
-Needs PyTorch, Triton, Numba, PyArrow, SciPy and NumPy only. Where matscreen is not installed, make the package first:
+Needs PyTorch, Triton, Numba, PyArrow and NumPy only; SciPy is a peer where it is there. Where matscreen is not
+installed, make the package first:
 
     mkdir -p .house/matscreen && ln -sfn ../../engine ../../kernels ../../models .house/matscreen/
     PYTHONPATH=.house:. python -m bench.gpu
@@ -60,7 +61,7 @@ def ceilings(quick: bool) -> dict[str, float]:
 
 def networks(limits: dict[str, float], quick: bool) -> list[Row]:
     """ElemNet from composition numbers to energies; peers take the dense fractions, made beforehand."""
-    from matscreen.kernels.mlp import gpu
+    from matscreen.kernels.mlp import gpu, weights
 
     rng = np.random.default_rng(0)
     layers = pack((rng.normal(size=(o, i)) * np.sqrt(2 / i), np.zeros(o)) for i, o in itertools.pairwise(ELEMNET))
@@ -87,7 +88,7 @@ def networks(limits: dict[str, float], quick: bool) -> list[Row]:
     found, exact = [], None
     modern = torch.cuda.get_device_capability()[0] >= 9
     for precision in ("fp32", "tf32", "bf16", "fp8") if modern else ("fp32", "tf32", "bf16"):
-        net = gpu.network(layers, precision, "cuda", sample)  # type: ignore[arg-type]
+        net = weights.network(layers, precision, "cuda", sample)  # type: ignore[arg-type]
         predict = gpu.ranker(places, table, net)
         energies = predict(start, start + 2**16)
         exact = energies if exact is None else exact
@@ -140,8 +141,10 @@ def disorientations(limits: dict[str, float], quick: bool) -> list[Row]:
 
 def filters(limits: dict[str, float], quick: bool) -> list[Row]:
     """A stack of 2048 × 2048 images; peers are SciPy on one core, an image at a time, and PyTorch's pooling."""
-    from scipy import ndimage
-
+    try:
+        from scipy import ndimage
+    except ImportError:
+        ndimage = None
     from bench.harness import median_seconds
     from matscreen.kernels.filters2d import gpu
     from matscreen.kernels.filters2d.windows import window
@@ -154,14 +157,15 @@ def filters(limits: dict[str, float], quick: bool) -> list[Row]:
         where = window((side, side), f, "reflect", 0)
         pooled = milliseconds(lambda f=f: -torch.nn.functional.max_pool2d(-stack[:1], f, 1), quick) * count
         for name, run, scipy, planes in (
-            ("minimum", gpu.minimum, ndimage.minimum_filter, 2),
-            ("mean", gpu.mean, ndimage.uniform_filter, 2),
-            ("slopes", gpu.slopes, None, 5),
+            ("minimum", gpu.minimum, "minimum_filter", 2),
+            ("mean", gpu.mean, "uniform_filter", 2),
+            ("slopes", gpu.slopes, "", 5),
         ):
             ms = milliseconds(lambda run=run, where=where: run(stack, None, where), quick)
             peers = {"PyTorch, pooling": pooled} if name == "minimum" else {}
-            if scipy is not None:
-                peers["SciPy, one core"] = 1e3 * count * median_seconds(lambda s=scipy, f=f: s(image, f), 1)
+            if ndimage is not None and scipy:
+                theirs = getattr(ndimage, scipy)
+                peers["SciPy, one core"] = 1e3 * count * median_seconds(lambda s=theirs, f=f: s(image, f), 1)
             work = planes * stack.nbytes
             size = f"{count} × {side}²"
             found.append(row(f"filters2d, {name}, f = {f}", size, ms, work, "bytes", limits["copy"], peers))

@@ -22,7 +22,7 @@ ALIGNED = {"mlp": ("width", "columns", "depth", "source_depth")}
 """Arguments that are multiples of 16 where these kernels are launched: widths of layers, which are padded to that."""
 
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024}
-"""Bytes of shared memory that a program may take, by compute capability (CUDA C++ Programming Guide, table 30)."""
+"""Bytes of shared memory that a program may take, by compute capability (CUDA C++ Programming Guide)."""
 
 
 def compiled(capability: int) -> Iterator[dict[str, Any]]:

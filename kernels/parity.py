@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from matscreen.kernels import disorientation, embedding, enumeration, features, filters2d, hull, mlp
+from matscreen.kernels import charge_balance, disorientation, embedding, enumeration, features, filters2d, hull, mlp
 from matscreen.kernels.backend import Backend, gpu_here
 
 Result = np.ndarray
@@ -46,12 +46,14 @@ def checks(seed: int = 0) -> Iterator[Parity]:
     small = here == "interpreter"
     for name, on_gpu, tolerance, run in (
         ("enumeration", False, 0.0, _enumeration(rng)),
+        ("charge_balance", False, 0.0, _charge_balance(rng)),
         ("features", False, 1e-6, _features(rng)),
         ("embedding", False, 1e-5, _embedding(rng)),
         ("hull", False, 1e-9, _hull(rng)),
         ("mlp", True, 1e-5, _mlp(rng, 64 if small else 2000)),
         ("disorientation", True, 1e-10, _disorientation(rng)),
         ("filters2d minimum", True, 0.0, _filter(rng, filters2d.minimum_filter, small)),
+        ("filters2d maximum", True, 0.0, _filter(rng, filters2d.maximum_filter, small)),
         ("filters2d mean", True, 1e-6, _filter(rng, filters2d.mean_filter, small)),
         ("filters2d slopes", True, 1e-6, _filter(rng, filters2d.slope_filters, small)),
     ):
@@ -81,6 +83,13 @@ def _enumeration(rng: np.random.Generator) -> Run:
     return lambda backend: np.concatenate(
         enumeration.unrank_each(ranks, free, free[:0], ratios, 4, backend=backend), axis=1
     )
+
+
+def _charge_balance(rng: np.random.Generator) -> Run:
+    elements, amounts = _compositions(rng, 500)
+    first = np.concatenate([[0], np.cumsum(rng.integers(0, 4, 127))])
+    states = rng.integers(-4, 8, first[-1]).astype(np.int8)
+    return lambda backend: charge_balance.charge_neutral(elements, amounts, first, states, backend=backend)
 
 
 def _features(rng: np.random.Generator) -> Run:

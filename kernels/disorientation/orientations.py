@@ -6,7 +6,7 @@ import numpy as np
 def from_euler(angles: np.ndarray) -> np.ndarray:
     """Unit quaternions (…, 4) float64, w >= 0, of Bunge Euler angles (φ1, Φ, φ2) in radians, (…, 3).
 
-    Passive, specimen → crystal (Rowenhorst et al. 2015, eq. A.5 with P = −1), as orix has them.
+    Passive, specimen → crystal (the convention P = −1 of Rowenhorst et al. 2015), as orix has them.
     """
     angles = np.asarray(angles, np.float64)
     if angles.ndim == 0 or angles.shape[-1] != 3:

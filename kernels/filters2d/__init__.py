@@ -143,7 +143,7 @@ def subtract_background(
     threads: int = 1,
     backend: Backend = "auto",
 ) -> np.ndarray:
-    """A diffraction image without its background (Jha 2020, 7.3.2): I − MF − CS.
+    """A diffraction image without its background (Jha 2020, 7.3.4): I − MF − CS.
 
     MF is the minimum filter of the image I, CS the mean filter of I − MF, both f × f.
 

@@ -1,4 +1,4 @@
-"""Triton: windows as scans, of which one of any size takes three loads a pixel up to 256, and f / 128 more beyond.
+"""Triton: windows as scans, at three loads a pixel for windows of up to 256 and (f + 128) / 128 for larger ones.
 
 A program makes L neighbouring windows of f >= L pixels, L a power of two: each is the end of the first L pixels, the
 f − L in the middle and the beginning of the next L. Ends and beginnings are two scans, the middle one reduction, and

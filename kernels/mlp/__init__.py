@@ -36,11 +36,11 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: 
     check_places(places, fractions, layers.weights[0].shape[0])
     chosen = _resolve(backend)
     if chosen == "gpu":
-        from matscreen.kernels.mlp import gpu
+        from matscreen.kernels.mlp import gpu, weights
 
         (p, f), back = on_gpu(places.astype(np.int32), fractions.astype(np.float32))
         with device_of(p):
-            return back(gpu.forward(p, f, gpu.network(layers, "fp32", str(p.device))))  # type: ignore[no-any-return]
+            return back(gpu.forward(p, f, weights.network(layers, "fp32", str(p.device))))  # type: ignore[no-any-return]
     if chosen == "reference":
         return reference.forward(places, fractions, layers)
     return cpu.forward(places, fractions, layers)
@@ -75,12 +75,12 @@ def forward_dense(inputs: np.ndarray, layers: Layers, backend: Backend = "auto")
         raise ValueError(f"inputs must be (N, {layers.weights[0].shape[0]}), not {inputs.shape}")
     chosen = _resolve(backend)
     if chosen == "gpu":
-        from matscreen.kernels.mlp import gpu
+        from matscreen.kernels.mlp import gpu, weights
 
         (given,), back = on_gpu(inputs.astype(np.float32))
         with device_of(given):
             return back(  # type: ignore[no-any-return]
-                gpu.forward_dense(given, gpu.network(layers, "fp32", str(given.device)))
+                gpu.forward_dense(given, weights.network(layers, "fp32", str(given.device)))
             )
     if chosen == "reference":
         return reference.forward_dense(inputs, layers)

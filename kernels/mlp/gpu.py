@@ -4,206 +4,27 @@ Only a start number goes in and energies come out: compositions are unranked whe
 which gathers the few rows of its weights that each picks out. Wide layers are products on the matrix units with bias,
 ReLU and shortcut in their epilogue; from `tail_width` on all layers to the end are one kernel whose activations never
 leave the chip. On a CUDA device the launches of a batch are recorded once as a graph and played again.
-
-Precisions: fp32 (no tf32), tf32, bf16 and fp8 (e4m3, weights scaled per output, activations per layer; networks without
-shortcuts, summed as the chip sums them), the others with float32 sums. The narrow end of fp8 is bf16.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import triton
 import triton.language as tl
 
-from matscreen.kernels.mlp.layers import Layers, Shortcut
-
-Precision = Literal["fp32", "tf32", "bf16", "fp8"]
+from matscreen.kernels.mlp.weights import KINDS, Dense, Network, Precision, capability_of, tail_width, tile_for
 
 BATCH = 8192
-"""Rows of a batch: two activations of 1024 bf16 fill two thirds of an H200's L2 cache."""
+"""Rows of a batch: two activations of 1024 bf16 are 34 MB, which an L2 cache of 50 MB holds."""
 END_ROWS = 64
 """Rows of a program of the narrow end."""
 GATHER = (16, 256)
 """Rows and columns of the first layer that one program makes."""
-LARGEST_FP8 = 448.0
-
-_KINDS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.float8_e4m3fn}
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Of a product: rows, columns and depth of what a program holds, its warps, and loads in flight."""
-
-    rows: int
-    columns: int
-    depth: int
-    warps: int
-    stages: int
-
-
-TILES: dict[tuple[int, str, bool], Tile] = {
-    (80, "bf16", False): Tile(128, 128, 64, 8, 3),
-    (90, "bf16", False): Tile(128, 256, 64, 8, 3),
-    (90, "fp8", False): Tile(128, 256, 128, 8, 3),
-}
-"""By compute capability, precision and whether a shortcut is added: the choices for a chip; none is timed yet."""
-
-_SAFE = {"fp32": Tile(64, 64, 32, 4, 2), "tf32": Tile(64, 128, 32, 4, 3), "bf16": Tile(64, 128, 64, 4, 3)}
-
-
-def tail_width(capability: int, precision: str) -> int:
-    """Width from which on the layers are one kernel: a layer's weights pass through its registers."""
-    return {"fp32": 32, "tf32": 64}.get(precision, 64 if capability == 80 else 128)
-
-
-def tile_for(capability: int, precision: str, shortcut: bool) -> Tile:
-    """The chip's choice, else one that every chip can run."""
-    return TILES.get((capability, precision, shortcut), _SAFE.get(precision, _SAFE["bf16"]))
-
-
-@dataclass(frozen=True)
-class Dense:
-    """A layer on the device; `source` and `projection` as in `Shortcut`, `scale` (out,) turns fp8 sums into values."""
-
-    weight: torch.Tensor
-    bias: torch.Tensor
-    source: int | None
-    projection: torch.Tensor | None
-    scale: torch.Tensor | None
-    output_scale: float
-
-
-@dataclass(frozen=True)
-class Network:
-    """Weights on the device in the precision they are used in.
-
-    Attributes
-    ----------
-    first : (inputs, width) float32, which the gathering layer reads
-    dense : every layer, from number 1
-    tail : number of the last layer before the one-kernel end, or of all layers but the last if there is none
-    widths, shortcuts : of the end: its input, then every layer but the last; 0 none, 1 identity, 2 projection
-    end_weights, end_biases : of the end, flat, one after the other
-    input_scale : what dense inputs are divided by
-    """
-
-    precision: Precision
-    first: torch.Tensor
-    dense: tuple[Dense, ...]
-    tail: int
-    widths: tuple[int, ...]
-    shortcuts: tuple[int, ...]
-    end_weights: torch.Tensor
-    end_biases: torch.Tensor
-    outputs: int
-    input_scale: float
-
-
-def network(layers: Layers, precision: Precision, device: str, sample: np.ndarray | None = None) -> Network:
-    """Weights put on the device. fp8 needs `sample` (N, inputs): inputs whose activations set each layer's scale.
-
-    ValueError for a precision that there is not, or fp8 without what it needs.
-    """
-    if precision not in _KINDS:
-        raise ValueError(f"unknown precision {precision!r}: expected {', '.join(_KINDS)}")
-    kind, scales = _KINDS[precision], [1.0] * (len(layers.weights) + 1)
-    if precision == "fp8":
-        if 0 < _capability(torch.device(device)) < 90:
-            raise ValueError("fp8 needs a chip of compute capability 9.0 or later")
-        if any(layers.shortcuts) or sample is None:
-            raise ValueError("fp8 is for networks without shortcuts, with a sample of inputs to scale by")
-        activation = sample.astype(np.float32)
-        scales[0] = max(float(np.abs(activation).max()), 1e-6) / LARGEST_FP8
-        for number, (weight, bias) in enumerate(zip(layers.weights[:-1], layers.biases[:-1], strict=True), start=1):
-            activation = np.maximum(activation @ weight + bias, 0)
-            scales[number] = max(float(activation.max()), 1e-6) / LARGEST_FP8
-    narrow = tail_width(_capability(torch.device(device)), precision)
-    layers = _padded(layers, narrow)
-    tail = _tail(layers, narrow)
-    dense = []
-    for number, (weight, bias, shortcut) in enumerate(zip(*layers, strict=True), start=1):
-        given, scale, out = torch.from_numpy(weight).to(device), None, 1.0
-        if precision == "fp8":
-            largest = given.abs().amax(dim=0).clamp_min(1e-12) / LARGEST_FP8
-            given, scale = given / largest, largest * scales[number - 1]
-            out = scales[number] if number < tail else 1.0  # the narrow end reads bf16
-        dense.append(
-            Dense(
-                given.to(kind) if scale is None else given.T.contiguous().to(kind),
-                torch.from_numpy(bias).to(device),
-                shortcut.source if shortcut else None,
-                None
-                if shortcut is None or shortcut.projection is None
-                else torch.from_numpy(shortcut.projection).to(device, kind),
-                scale,
-                out,
-            )
-        )
-    end = [*zip(layers.weights[tail:], layers.shortcuts[tail:], strict=True)]
-    flat = [
-        part
-        for weight, cut in end
-        for part in (weight, *([cut.projection] if cut and cut.projection is not None else []))
-    ]
-    inner = kind if precision != "fp8" else torch.bfloat16
-    return Network(
-        precision,
-        torch.from_numpy(layers.weights[0]).to(device),
-        tuple(dense),
-        tail,
-        tuple(int(weight.shape[0]) for weight, _ in end),
-        tuple(0 if cut is None else 1 if cut.projection is None else 2 for _, cut in end),
-        torch.from_numpy(np.concatenate([np.zeros(0, np.float32), *(part.ravel() for part in flat)])).to(device, inner),
-        torch.from_numpy(np.concatenate([np.zeros(0, np.float32), *layers.biases[tail:]])).to(device),
-        len(layers.biases[-1]),
-        scales[0],
-    )
-
-
-def _padded(layers: Layers, widest: int) -> Layers:
-    """The same network with units that are always 0: widths that the end takes become powers of 2, others multiples of
-    16, so that rows begin where the matrix units can load them."""
-    sizes = [layers.weights[0].shape[0], *(len(bias) for bias in layers.biases)]
-    wide = [max(16, triton.next_power_of_2(n)) if n <= widest else triton.cdiv(n, 16) * 16 for n in sizes]
-    wide[0], wide[-1] = triton.cdiv(sizes[0], 16) * 16, sizes[-1]
-    for number, cut in enumerate(layers.shortcuts, start=1):
-        if cut and cut.source == 0 and cut.projection is None:  # inputs that are added need the layer's width
-            wide[0] = wide[number]
-
-    def grown(weight: np.ndarray, rows: int, columns: int) -> np.ndarray:
-        return np.pad(weight, ((0, rows - weight.shape[0]), (0, columns - weight.shape[1])))
-
-    return Layers(
-        tuple(grown(weight, wide[n], wide[n + 1]) for n, weight in enumerate(layers.weights)),
-        tuple(np.pad(bias, (0, wide[n + 1] - len(bias))) for n, bias in enumerate(layers.biases)),
-        tuple(
-            cut
-            if cut is None or cut.projection is None
-            else Shortcut(cut.source, grown(cut.projection, wide[cut.source], wide[n + 1]))
-            for n, cut in enumerate(layers.shortcuts)
-        ),
-    )
-
-
-def _tail(layers: Layers, widest: int) -> int:
-    """Layers before the one-kernel end: it takes widths that are powers of 2, and shortcuts from the layer before."""
-    last = len(layers.weights)
-    tail = last - 1
-    while tail > 1:
-        width, shortcut = layers.weights[tail - 1].shape[0], layers.shortcuts[tail - 1]
-        if width > widest or width < 16 or width & (width - 1) or (shortcut and shortcut.source != tail - 1):
-            break
-        tail -= 1
-    width = layers.weights[tail].shape[0]
-    fits = 16 <= width <= widest and not width & (width - 1)
-    later = [c.source for n, c in enumerate(layers.shortcuts[tail:], start=tail + 1) if c and c.source != n - 1]
-    return tail if fits and not later else last
 
 
 def forward(places: torch.Tensor, fractions: torch.Tensor, net: Network) -> torch.Tensor:
@@ -214,7 +35,7 @@ def forward(places: torch.Tensor, fractions: torch.Tensor, net: Network) -> torc
         p, f = places[start : start + BATCH].contiguous(), fractions[start : start + BATCH].contiguous()
         if any(layer.source == 0 for layer in net.dense):
             inputs = torch.zeros((len(p), len(net.first)), dtype=torch.float32, device=p.device)
-            inputs = inputs.scatter_add_(1, p.long(), f).to(_KINDS[net.precision])
+            inputs = inputs.scatter_add_(1, p.long(), f).to(KINDS[net.precision])
         first = _first(net, len(p), p.device)
         grid = (triton.cdiv(len(p), GATHER[0]), triton.cdiv(first.shape[1], GATHER[1]))
         gather[grid](
@@ -231,7 +52,7 @@ def forward_dense(inputs: torch.Tensor, net: Network) -> torch.Tensor:
     result = torch.empty((len(inputs), net.outputs), dtype=torch.float32, device=inputs.device)
     for start in range(0, len(inputs), BATCH):
         part = torch.nn.functional.pad(inputs[start : start + BATCH], (0, len(net.first) - inputs.shape[1]))
-        part = (part / net.input_scale).to(_KINDS[net.precision]).contiguous()
+        part = (part / net.input_scale).to(KINDS[net.precision]).contiguous()
         _rest(net, [part], result[start : start + BATCH])
     return result
 
@@ -302,7 +123,7 @@ def _first(net: Network, rows: int, device: torch.device) -> torch.Tensor:
     """Where the first layer's output goes."""
     narrow = net.precision == "fp8" and net.tail == 1
     return torch.empty(
-        (rows, net.first.shape[1]), dtype=torch.bfloat16 if narrow else _KINDS[net.precision], device=device
+        (rows, net.first.shape[1]), dtype=torch.bfloat16 if narrow else KINDS[net.precision], device=device
     )
 
 
@@ -322,7 +143,7 @@ def _rest(net: Network, activations: list[torch.Tensor | None], result: torch.Te
         assert given is not None
         last = number == len(net.dense)
         narrow = net.precision == "fp8" and number == net.tail
-        kind = torch.float32 if last else torch.bfloat16 if narrow else _KINDS[net.precision]
+        kind = torch.float32 if last else torch.bfloat16 if narrow else KINDS[net.precision]
         out = result if last else torch.empty((len(given), len(layer.bias)), dtype=kind, device=given.device)
         product(given, layer, None if layer.source is None else activations[layer.source], out, net.precision, not last)
         activations.append(out)
@@ -335,7 +156,7 @@ def product(
     given: torch.Tensor, layer: Dense, source: torch.Tensor | None, out: torch.Tensor, precision: Precision, relu: bool
 ) -> None:
     """out = ReLU(given · weight + bias) + shortcut."""
-    tile = tile_for(_capability(given.device), precision, source is not None)
+    tile = tile_for(capability_of(given.device), precision, source is not None)
     rows, columns = out.shape
     tile_columns = min(tile.columns, max(16, triton.next_power_of_2(columns)))
     programs = triton.cdiv(rows, tile.rows) * triton.cdiv(columns, tile_columns)
@@ -356,11 +177,6 @@ def _end(net: Network, given: torch.Tensor | None, result: torch.Tensor) -> None
         given, net.end_weights, net.end_biases, result, len(given), net.widths, net.shortcuts, net.outputs,
         "tf32" if net.precision == "tf32" else "ieee", END_ROWS, num_warps=4,
     )  # fmt: skip
-
-
-def _capability(device: torch.device) -> int:
-    """80 or 90, say; 0 in the interpreter."""
-    return 10 * torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 0
 
 
 @triton.jit

@@ -14,7 +14,7 @@ from triton.runtime import interpreter
 
 from matscreen.kernels import enumeration
 from matscreen.kernels.backend import gpu_here
-from matscreen.kernels.mlp import Layers, Shortcut, forward, forward_dense, gpu, pack
+from matscreen.kernels.mlp import Layers, Shortcut, forward, forward_dense, gpu, pack, weights
 
 DEVICE = "cuda" if gpu_here() == "cuda" else "cpu"
 TOLERANCE = {"fp32": 1e-5, "tf32": 2e-3, "bf16": 3e-2}
@@ -63,7 +63,7 @@ def network(widths: tuple[int, ...], shortcuts: str, rng: np.random.Generator) -
     return pack(pairs, cuts)
 
 
-def close(found: np.ndarray, expected: np.ndarray, precision: str) -> None:
+def assert_close(found: np.ndarray, expected: np.ndarray, precision: str) -> None:
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE[precision] * np.abs(expected).max())
 
@@ -74,11 +74,11 @@ def test_dense_inputs(widths: tuple[int, ...], shortcuts: str, rng: np.random.Ge
     layers = network(widths, shortcuts, rng)
     inputs = rng.normal(size=(70, widths[0])).astype(np.float32)
     expected = forward_dense(inputs, layers, backend="reference")
-    close(forward_dense(inputs, layers, backend="gpu"), expected, "fp32")
+    assert_close(forward_dense(inputs, layers, backend="gpu"), expected, "fp32")
     for precision in ("tf32", "bf16"):
-        on_device = gpu.network(layers, precision, DEVICE)
+        on_device = weights.network(layers, precision, DEVICE)
         found = gpu.forward_dense(torch.from_numpy(inputs).to(DEVICE), on_device).cpu().numpy()
-        close(found, expected, precision)
+        assert_close(found, expected, precision)
 
 
 @pytest.mark.parametrize("shortcuts", ["none", "layer"])
@@ -88,10 +88,10 @@ def test_compositions(shortcuts: str, rng: np.random.Generator) -> None:
     fractions = rng.dirichlet(np.ones(4), 90).astype(np.float32)
     fractions[::3, 3] = 0
     expected = forward(places, fractions, layers, backend="reference")
-    close(forward(places, fractions, layers, backend="gpu"), expected, "fp32")
-    on_device = gpu.network(layers, "bf16", DEVICE)
+    assert_close(forward(places, fractions, layers, backend="gpu"), expected, "fp32")
+    on_device = weights.network(layers, "bf16", DEVICE)
     given = (torch.from_numpy(a).to(DEVICE) for a in (places.astype(np.int32), fractions))
-    close(gpu.forward(*given, on_device).cpu().numpy(), expected, "bf16")
+    assert_close(gpu.forward(*given, on_device).cpu().numpy(), expected, "bf16")
 
 
 def test_shortcuts_from_the_inputs(rng: np.random.Generator) -> None:
@@ -99,13 +99,13 @@ def test_shortcuts_from_the_inputs(rng: np.random.Generator) -> None:
     layers = layers._replace(shortcuts=(Shortcut(0, None), Shortcut(0, None), None, None))
     inputs = rng.normal(size=(20, 40)).astype(np.float32)
     for precision in ("fp32", "bf16"):
-        on_device = gpu.network(layers, precision, DEVICE)
+        on_device = weights.network(layers, precision, DEVICE)
         found = gpu.forward_dense(torch.from_numpy(inputs).to(DEVICE), on_device).cpu().numpy()
-        close(found, forward_dense(inputs, layers, backend="reference"), precision)
+        assert_close(found, forward_dense(inputs, layers, backend="reference"), precision)
     places = np.argsort(rng.random((30, 40)), axis=1)[:, :3]
     fractions = rng.dirichlet(np.ones(3), 30).astype(np.float32)
     expected = forward(places, fractions, layers, backend="reference")
-    close(forward(places, fractions, layers, backend="gpu"), expected, "fp32")
+    assert_close(forward(places, fractions, layers, backend="gpu"), expected, "fp32")
     with pytest.raises(ValueError, match="shortcuts from its inputs"):
         gpu.ranker(torch.zeros(4, dtype=torch.int32), torch.zeros((3, 2), dtype=torch.uint8), on_device)
 
@@ -118,7 +118,7 @@ def test_compositions_by_number(arity: int, rng: np.random.Generator, monkeypatc
     places = rng.permutation(86).astype(np.int32)
     ratios = enumeration.ratio_table(arity, 10)
     size = enumeration.block_size(86, 0, arity, len(ratios))
-    on_device = gpu.network(layers, "fp32", DEVICE)
+    on_device = weights.network(layers, "fp32", DEVICE)
     predict = gpu.ranker(*(torch.from_numpy(a).to(DEVICE) for a in (places, ratios)), on_device)
     for start in {0, size // 3, max(size - 100, 0)}:
         stop = min(start + 100, size)
@@ -127,16 +127,16 @@ def test_compositions_by_number(arity: int, rng: np.random.Generator, monkeypatc
         fractions = amounts / amounts.sum(axis=1, keepdims=True)
         expected = forward(inputs, fractions, layers, backend="reference")
         found = predict(start, stop).cpu().numpy()
-        close(found, expected, "fp32")
+        assert_close(found, expected, "fp32")
 
 
 def rounded(values: np.ndarray, kind: torch.dtype) -> np.ndarray:
     """As they come out of a float type of fewer bits."""
-    largest = gpu.LARGEST_FP8 if kind == torch.float8_e4m3fn else np.inf
+    largest = weights.LARGEST_FP8 if kind == torch.float8_e4m3fn else np.inf
     return torch.from_numpy(values.astype(np.float32)).clamp(max=largest).to(kind).double().numpy()
 
 
-def in_eight_bits(inputs: np.ndarray, net: gpu.Network, layers: Layers) -> np.ndarray:
+def in_eight_bits(inputs: np.ndarray, net: weights.Network, layers: Layers) -> np.ndarray:
     """What the rounded weights and activations of `net` give in float64."""
     x = rounded(inputs / np.float32(net.input_scale), torch.float8_e4m3fn)
     for number, layer in enumerate(net.dense[: net.tail], start=1):
@@ -153,13 +153,13 @@ def in_eight_bits(inputs: np.ndarray, net: gpu.Network, layers: Layers) -> np.nd
 def test_eight_bits(rng: np.random.Generator) -> None:
     layers = network((80, 160, 160, 128, 64, 1), "none", rng)
     inputs = rng.dirichlet(np.full(80, 0.05), 64).astype(np.float32)
-    on_device = gpu.network(layers, "fp8", DEVICE, sample=inputs)
+    on_device = weights.network(layers, "fp8", DEVICE, sample=inputs)
     found = gpu.forward_dense(torch.from_numpy(inputs).to(DEVICE), on_device).cpu().numpy()
-    expected = in_eight_bits(inputs, gpu.network(layers, "fp8", "cpu", sample=inputs), layers)
+    expected = in_eight_bits(inputs, weights.network(layers, "fp8", "cpu", sample=inputs), layers)
     np.testing.assert_allclose(found, expected, rtol=0, atol=0.02 * np.abs(expected).max())  # a rounding may flip
     exact = forward_dense(inputs, layers, backend="reference")
     assert np.linalg.norm(found - exact) < 0.5 * np.linalg.norm(exact)
     with pytest.raises(ValueError, match="fp8 is for networks without shortcuts"):
-        gpu.network(network((8, 16, 16, 1), "layer", rng), "fp8", DEVICE, inputs)
+        weights.network(network((8, 16, 16, 1), "layer", rng), "fp8", DEVICE, inputs)
     with pytest.raises(ValueError, match="unknown precision 'fp4'"):
-        gpu.network(layers, "fp4", DEVICE)
+        weights.network(layers, "fp4", DEVICE)

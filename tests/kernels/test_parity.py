@@ -1,5 +1,7 @@
 """The check that users run is itself right: it passes here, and finds what is wrong."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,13 +10,8 @@ from matscreen.kernels import filters2d, parity
 
 def test_every_kernel_holds_on_every_backend() -> None:
     found = list(parity.checks(seed=3))
-    assert {check.kernel for check in found} >= {
-        "enumeration",
-        "features",
-        "embedding",
-        "hull",
-        "mlp",
-        "disorientation",
+    assert {check.kernel.partition(" ")[0] for check in found} == {
+        folder.parent.name for folder in Path(parity.__file__).parent.glob("*/reference.py")
     }
     assert all(check.holds for check in found), [check for check in found if not check.holds]
 
