@@ -68,7 +68,7 @@ def main() -> None:
             "candidates lost": lost,
             "candidates that are none": wrong,
             "share lost, 95% confidence: at most": largest_rate(lost, candidates),
-            "band, eV/atom": model.student.band_ev_atom(THRESHOLD),
+            "bands for 2, 3, 4 elements, eV/atom": model.student.bands_ev_atom(THRESHOLD, 4)[2:].tolist(),
             "share that the model itself predicted": refined / seen,
             "compositions/s/core, exact": rate[True],
             "compositions/s/core, with the student": rate[False],

@@ -96,7 +96,8 @@ def screen_chunk(
     rows = np.arange(len(ids))
     if student:
         started = time.perf_counter()
-        rows = np.flatnonzero(energies - hull_energy < student.band_ev_atom(threshold) - threshold)
+        bands = student.bands_ev_atom(threshold, elements.shape[1])[np.count_nonzero(elements, axis=1)]
+        rows = np.flatnonzero(energies - hull_energy < bands - threshold)
         energies, uncertainties = _predicted(model, elements[rows], amounts[rows])
         predict_seconds += time.perf_counter() - started
     keep = np.flatnonzero(energies - hull_energy[rows] < -threshold)

@@ -39,21 +39,27 @@ class Student:
     Attributes
     ----------
     model : the student
-    bands : (distance below the hull, band) by rising distance, eV/atom: of the compositions that the teacher puts so
-        far below the hull, none that was measured was put further than the band above that distance by the student
+    bands : by number of elements, (distance below the hull, band) by rising distance, eV/atom: of the compositions
+        that the teacher puts so far below the hull, none that was measured was put further than the band above that
+        distance by the student
     """
 
     model: "Model"
-    bands: tuple[tuple[float, float], ...]
+    bands: dict[int, tuple[tuple[float, float], ...]]
 
-    def band_ev_atom(self, threshold: float) -> float:
+    def bands_ev_atom(self, threshold: float, most_elements: int) -> np.ndarray:
         """How far above `threshold` below the hull the student may put what its teacher puts beyond it.
 
-        Between two distances that were measured, the larger band of both.
+        (most_elements + 1,) by number of elements: between two distances that were measured, the larger band of both;
+        infinite where nothing was, so that the teacher is asked about all of them.
         """
-        below = [band for distance, band in self.bands if distance <= threshold]
-        above = [band for distance, band in self.bands if distance >= threshold]
-        return max([*below[-1:], *above[:1]])
+        found = np.full(most_elements + 1, np.inf)
+        for arity, bands in self.bands.items():
+            below = [band for distance, band in bands if distance <= threshold]
+            above = [band for distance, band in bands if distance >= threshold]
+            if arity <= most_elements:
+                found[arity] = max([*below[-1:], *above[:1]])
+        return found
 
 
 @dataclass(frozen=True)
@@ -229,8 +235,11 @@ def _student_of(path: Path, checksum: str) -> Student | None:
     if told.get("teacher_sha256") != checksum:
         raise ModelError(f"{file} is the student of another model; remove it or distill again")
     try:
-        bands = tuple(sorted((float(distance), float(band)) for distance, band in told["bands_ev_atom"].items()))
-        if not bands or not all(0 <= distance < 100 and 0 <= band < 100 for distance, band in bands):
+        bands = {
+            int(arity): tuple(sorted((float(distance), float(band)) for distance, band in measured.items()))
+            for arity, measured in told["bands_ev_atom"].items()
+        }
+        if not all(bands.values()) or not all(0 <= x < 100 for one in bands.values() for pair in one for x in pair):
             raise ValueError
     except (KeyError, AttributeError, TypeError, ValueError):
         raise ModelError(f"{file.with_suffix('.json')} names no bands that can be used") from None

@@ -18,7 +18,7 @@ def distill(
     reference: o.Reference = o.DEFAULT_REFERENCE,
     formula_column: o.FormulaColumn = o.DEFAULT_FORMULA,
     energy_column: o.EnergyColumn = o.DEFAULT_ENERGY,
-    samples: Annotated[int, typer.Option(help="Random compositions for the student to learn.")] = 2_000_000,
+    samples: Annotated[int, typer.Option(help="Random compositions for the student to learn.")] = 4_000_000,
     calibrate: Annotated[int, typer.Option(help="Others to measure its band on.")] = 10_000_000,
     seed: Annotated[int, typer.Option(help="Of the sample and the student's first weights.")] = 0,
 ) -> None:
