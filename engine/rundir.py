@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import io
 import json
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -68,6 +69,7 @@ class Chunk:
     number : its place among the chunks of the run
     start, stop : ids of its compositions
     screened, refined, …_seconds : as in `screen.Screened`
+    finished_at : when, in seconds of Unix time
     candidates : how many it holds
     file : where they are, by rising hull distance
     """
@@ -81,6 +83,7 @@ class Chunk:
     hull_seconds: float
     describe_seconds: float
     enumerate_seconds: float
+    finished_at: float
     candidates: int
     file: Path
 
@@ -166,6 +169,7 @@ def write_chunk(path: Path, fingerprint: str, number: int, ids: tuple[int, int],
         "hull_seconds": screened.hull_seconds,
         "describe_seconds": screened.describe_seconds,
         "enumerate_seconds": screened.enumerate_seconds,
+        "finished_at": time.time(),
         "candidates": len(screened.candidates),
     }
     metadata = {"matscreen": json.dumps({"fingerprint": fingerprint, **figures})}

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from matscreen.models.elements import ATOMIC_NUMBERS
 from matscreen.models.errors import InputError
 
 
@@ -53,6 +55,28 @@ _DECOMPOSITION = pa.list_(
     )
 )
 
+CHEMISTRY = (
+    _field("charge_balanced", pa.bool_(), "one common oxidation state an element can make it neutral"),
+    _field("electronegativity_ordered", pa.bool_(), "and so that every anion is more electronegative than any cation"),
+    _field(
+        "oxidation_states",
+        pa.list_(pa.int8()),
+        "of each element, the most usual that balance; null if none do",
+        "e",
+        nullable=True,
+    ),
+    _field("contains", pa.list_(pa.string()), "of lanthanide, actinide, noble gas, radioactive"),
+    _field("nearest_phase", pa.string(), "reference compound with the nearest fractions of atoms", nullable=True),
+    _field("nearest_phase_distance", pa.float64(), "Euclidean, of the vectors of fractions", "1", nullable=True),
+    _field(
+        "analogue",
+        pa.string(),
+        "reference compound with the same amounts of other elements of the same columns",
+        nullable=True,
+    ),
+)
+"""What `chemistry` tells of every candidate."""
+
 CANDIDATES = pa.schema(
     [
         _field("id", pa.int64(), "number of the composition in the run's space"),
@@ -66,6 +90,7 @@ CANDIDATES = pa.schema(
         _field("hull_energy_ev_atom", pa.float64(), "lower convex hull of the reference phases", "eV/atom"),
         _field("hull_distance_ev_atom", pa.float64(), "formation energy − hull energy; negative below", "eV/atom"),
         _field("decomposition", _DECOMPOSITION, "reference phases on the hull at this composition"),
+        *CHEMISTRY,
     ]
 )
 
@@ -107,3 +132,16 @@ def candidate_batch(columns: Iterable[object]) -> pa.RecordBatch:
         for column, field in zip(columns, CANDIDATES, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=CANDIDATES)
+
+
+def candidate_arrays(candidates: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Elements and amounts (N, K) uint8 of `CANDIDATES`: atomic numbers by rising value, atoms; 0 in empty places."""
+    lists, atoms = (candidates[name].combine_chunks() for name in ("elements", "amounts"))
+    sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
+    taken = np.arange(int(sizes.max(initial=1))) < sizes[:, None]
+    elements, amounts = np.zeros(taken.shape, np.uint8), np.zeros(taken.shape, np.uint8)
+    symbols = pc.list_flatten(lists).dictionary_encode()
+    numbers = np.array([ATOMIC_NUMBERS[symbol] for symbol in symbols.dictionary.to_pylist()], np.uint8)
+    elements[taken] = numbers[symbols.indices.to_numpy()]
+    amounts[taken] = pc.list_flatten(atoms).to_numpy()
+    return elements, amounts

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from matscreen.engine import schema
-from matscreen.engine.oxidation import is_charge_neutral
+from matscreen.engine.chemistry import chemistry, is_charge_neutral
 from matscreen.engine.reference import PhaseTable
 from matscreen.kernels import hull
 from matscreen.models import Model
@@ -144,5 +144,6 @@ def _candidates(
             hull_energy,
             energies - hull_energy,
             decompositions,
+            *chemistry(elements, amounts, phases),
         ]
     )

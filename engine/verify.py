@@ -10,8 +10,8 @@ import numpy as np
 from scipy.optimize import linprog
 
 from matscreen.engine import rundir, schema
+from matscreen.engine.chemistry import is_charge_neutral
 from matscreen.engine.merge import merge
-from matscreen.engine.oxidation import is_charge_neutral
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.scan import reopen
 from matscreen.kernels import hull

@@ -7,7 +7,17 @@ from itertools import pairwise
 
 import numpy as np
 
-from matscreen.kernels import charge_balance, disorientation, embedding, enumeration, features, filters2d, hull, mlp
+from matscreen.kernels import (
+    charge_balance,
+    composition_distance,
+    disorientation,
+    embedding,
+    enumeration,
+    features,
+    filters2d,
+    hull,
+    mlp,
+)
 from matscreen.kernels.backend import Backend, gpu_here
 
 Result = np.ndarray
@@ -47,6 +57,7 @@ def checks(seed: int = 0) -> Iterator[Parity]:
     for name, on_gpu, tolerance, run in (
         ("enumeration", False, 0.0, _enumeration(rng)),
         ("charge_balance", False, 0.0, _charge_balance(rng)),
+        ("composition_distance", False, 1e-9, _composition_distance(rng)),
         ("features", False, 1e-6, _features(rng)),
         ("embedding", False, 1e-5, _embedding(rng)),
         ("hull", False, 1e-9, _hull(rng)),
@@ -89,7 +100,26 @@ def _charge_balance(rng: np.random.Generator) -> Run:
     elements, amounts = _compositions(rng, 500)
     first = np.concatenate([[0], np.cumsum(rng.integers(0, 4, 127))])
     states = rng.integers(-4, 8, first[-1]).astype(np.int8)
-    return lambda backend: charge_balance.charge_neutral(elements, amounts, first, states, backend=backend)
+    weights, electronegativities = rng.random(first[-1]), rng.uniform(0.7, 4, 127)
+    given = elements, amounts, first, states
+    return lambda backend: np.column_stack(
+        [
+            charge_balance.charge_neutral(*given, backend=backend),
+            *charge_balance.oxidation_states(*given, weights, electronegativities, backend=backend),
+        ]
+    )
+
+
+def _composition_distance(rng: np.random.Generator) -> Run:
+    elements, amounts = _compositions(rng, 500)
+    known, atoms = _compositions(rng, 2000)
+    phases = composition_distance.postings(known, atoms / atoms.sum(axis=1, keepdims=True))
+    return lambda backend: np.column_stack(
+        [
+            *composition_distance.nearest_phase(elements, amounts, phases, backend=backend),
+            composition_distance.diverse(elements, amounts, 0.25, backend=backend),
+        ]
+    )
 
 
 def _features(rng: np.random.Generator) -> Run:

@@ -35,6 +35,21 @@ Scheduler = Annotated[
     str | None, typer.Option(help="Address of a running Dask scheduler to work on, such as tcp://host:8786.")
 ]
 
+ChargeBalanced = Annotated[
+    bool,
+    typer.Option(
+        "--charge-balanced", help="List only what common oxidation states balance, electronegativities in order."
+    ),
+]
+NoFBlock = Annotated[bool, typer.Option("--no-f-block", help="List nothing with a lanthanide or an actinide.")]
+NoRadioactive = Annotated[
+    bool, typer.Option("--no-radioactive", help="List nothing with an element that has no stable isotope.")
+]
+MaxPerSystem = Annotated[int, typer.Option(help="List so many of the best of each chemical system; 0: all.")]
+Diverse = Annotated[
+    bool, typer.Option("--diverse", help="List nothing whose fractions of atoms are within 0.1 of a better one's.")
+]
+
 DEFAULT_MODEL = DEFAULT
 DEFAULT_REFERENCE = "oqmd-legacy"
 DEFAULT_FORMULA = "formula"

@@ -3,23 +3,35 @@
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow as pa
 import typer
 
 from matscreen.engine import rundir
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import print_compositions, print_table, say
+from matscreen.engine.shortlist import Filters, shortlist
 from matscreen.engine.verify import verify as verify_run
 from matscreen.models.errors import InputError
 
 RunPath = Annotated[Path, typer.Argument(help="A run directory that `matscreen scan` made.")]
 
 
-def show(run: RunPath, top: o.Top = None, form: o.Format = "table") -> None:
+def show(
+    run: RunPath,
+    top: o.Top = None,
+    form: o.Format = "table",
+    charge_balanced: o.ChargeBalanced = False,
+    no_f_block: o.NoFBlock = False,
+    no_radioactive: o.NoRadioactive = False,
+    max_per_system: o.MaxPerSystem = 0,
+    diverse: o.Diverse = False,
+) -> None:
     """Show the candidates of a finished run, those furthest below the hull first."""
     if top is not None and top < 0:
         raise InputError(f"--top takes a number of candidates, not {top}")
+    filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
     config, summary = rundir.read_config(run), rundir.read_summary(run)
-    shown = rundir.read_candidates(run, top if top is not None else 20 if form == "table" else None)
+    shown, listed = read_shortlist(run, filters, top if top is not None else 20 if form == "table" else None)
     if form == "table":
         rows = [
             (
@@ -36,7 +48,19 @@ def show(run: RunPath, top: o.Top = None, form: o.Format = "table") -> None:
         title = f"{run}: more than {config.threshold} eV/atom below the hull of {config.reference['name']}"
         print_table(title, headers, rows)
         print()
-    print_compositions(shown, form, f"The best {len(shown):,} of {summary['candidates']:,} candidates (eV/atom)")
+    print_compositions(shown, form, f"The best {len(shown):,} of {listed:,} candidates (eV/atom)")
+
+
+def read_shortlist(run: Path, filters: Filters, top: int | None) -> tuple[pa.Table, int]:
+    """The run's `top` best candidates (all if None) that pass, said what was removed, and how many pass."""
+    if not filters:
+        found = rundir.read_candidates(run, top)
+        return found, rundir.read_summary(run)["candidates"]
+    everything = rundir.read_candidates(run)
+    found, removed = shortlist(everything, filters)
+    told = ", ".join(f"{name} {count:,}" for name, count in removed.items())
+    say(f"of {len(everything):,} candidates removed: {told}; {len(found):,} are left")
+    return found.slice(0, top), len(found)
 
 
 def verify(

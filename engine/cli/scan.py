@@ -10,11 +10,12 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import PROGRESS, print_compositions, say
+from matscreen.engine.cli.results import read_shortlist
 from matscreen.engine.element_sets import format_elements
-from matscreen.engine.rundir import read_candidates
 from matscreen.engine.scan import Progress, Run
 from matscreen.engine.scan import resume as resume_run
 from matscreen.engine.scan import scan as scan_space
+from matscreen.engine.shortlist import Filters
 from matscreen.models.calibration import expectation
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
@@ -44,6 +45,11 @@ def scan(
     out: Annotated[Path | None, typer.Option(help="Run directory to make. Default: runs/ELEMENTS-DATE-TIME.")] = None,
     top: o.Top = None,
     form: o.Format = "table",
+    charge_balanced: o.ChargeBalanced = False,
+    no_f_block: o.NoFBlock = False,
+    no_radioactive: o.NoRadioactive = False,
+    max_per_system: o.MaxPerSystem = 0,
+    diverse: o.Diverse = False,
     workers: o.Workers = None,
     scheduler: o.Scheduler = None,
     chunk_size: Annotated[
@@ -52,9 +58,11 @@ def scan(
 ) -> None:
     """Predict every composition of some elements and list those below the convex hull of known phases.
 
-    Interrupt it at any time (Ctrl-C, a reboot): `matscreen resume RUN` goes on from there.
+    Interrupt it at any time (Ctrl-C, a reboot): `matscreen resume RUN` goes on from there. What the list leaves out the
+    run keeps: `matscreen show RUN` takes the same filters.
     """
     _check_top(top)
+    filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
     space = o.make_space(elements, arity, max_atoms, require, exclude)
     network = o.open_model(model)
     phases = o.open_reference(reference, formula_column, energy_column, say)
@@ -78,7 +86,7 @@ def scan(
             progress.update,
             exact,
         )
-    _print_run(run, top, form)
+    _print_run(run, top, form, filters)
     if expected := expectation(network.card, threshold):
         say(expected)
 
@@ -94,7 +102,7 @@ def resume(
     _check_top(top)
     with _ScanProgress() as progress:
         finished = resume_run(run, workers, scheduler, progress.update, say)
-    _print_run(finished, top, form)
+    _print_run(finished, top, form, Filters())
 
 
 def _check_top(top: int | None) -> None:
@@ -135,12 +143,10 @@ class _ScanProgress:
         )
 
 
-def _print_run(run: Run, top: int | None, form: str) -> None:
-    summary = run.summary
-    shown = read_candidates(run.path, top if top is not None else 20 if form == "table" else None)
-    title = f"The best {len(shown):,} of {summary['candidates']:,} candidates (eV/atom)"
-    print_compositions(shown, form, title)
-    rates = summary["throughput"]
+def _print_run(run: Run, top: int | None, form: str, filters: Filters) -> None:
+    shown, listed = read_shortlist(run.path, filters, top if top is not None else 20 if form == "table" else None)
+    print_compositions(shown, form, f"The best {len(shown):,} of {listed:,} candidates (eV/atom)")
+    rates = run.summary["throughput"]
     done, seconds = rates["last_session_compositions"], rates["last_session_seconds"]
     speed = f"{done:,} compositions in {seconds:,.1f} s ({done / seconds:,.0f}/s)" if done else "nothing was left to do"
     say(f"{speed} · run in {run.path}")

@@ -1,5 +1,6 @@
 """The table of known phases and the convex hull they span."""
 
+import functools
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ import pyarrow.csv
 from matscreen.engine import schema
 from matscreen.engine.element_sets import parse_elements
 from matscreen.engine.reference.sources import SOURCES, fetch
-from matscreen.kernels import hull
+from matscreen.kernels import composition_distance, hull
 from matscreen.kernels.backend import Backend
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
@@ -85,6 +86,24 @@ class PhaseTable:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @functools.cached_property
+    def postings(self) -> composition_distance.Postings | None:
+        """The compounds by element, as `kernels.composition_distance` takes them; None without any."""
+        if not len(self._row):
+            return None
+        elements, fractions = (_padded(self.table[name].to_pylist()) for name in ("elements", "fractions"))
+        return composition_distance.postings(elements[self._row].astype(np.uint8), fractions[self._row])
+
+    def nearest(self, elements: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Row of `table` of the compound nearest to each composition, −1 without any, and its distance (N,) float64.
+
+        elements, amounts : (N, K) uint8 and any numeric dtype, see `kernels.composition_distance`
+        """
+        if self.postings is None:
+            return np.full(len(elements), -1, np.int64), np.zeros(len(elements))
+        rows, distances = composition_distance.nearest_phase(elements, amounts, self.postings)
+        return self._row[rows], distances
 
     @property
     def elements(self) -> frozenset[int]:

@@ -412,7 +412,7 @@ def test_bad_requests_write_nothing(tmp_path: Path, model: Model, phases: PhaseT
 
 
 def test_charge_neutral(model: Model, phases: PhaseTable, tmp_path: Path) -> None:
-    from matscreen.engine.oxidation import is_charge_neutral
+    from matscreen.engine.chemistry import is_charge_neutral
 
     space = CompositionSpace("Li-Fe-Ni-O")
     every = screen(space[:], model, phases, threshold=-1.0)

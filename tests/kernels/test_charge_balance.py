@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Element
 
-from matscreen.engine.oxidation import is_charge_neutral
+from matscreen.engine.chemistry import is_charge_neutral
 from matscreen.kernels.charge_balance import charge_neutral
 from matscreen.kernels.enumeration import ratio_table
 from matscreen.models.elements import ELEMNET_ELEMENTS, SYMBOLS

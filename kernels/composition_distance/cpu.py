@@ -1,0 +1,113 @@
+"""Only compositions that share an element are compared, found through lists of what holds each element."""
+
+import numba
+import numpy as np
+
+from matscreen.kernels.composition_distance.reference import TIE
+
+
+def nearest_phase(elements: np.ndarray, fractions: np.ndarray, phases) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
+    """See the package."""
+    # ‖x − f‖² = x·x + f·f − 2 x·f, and x·f is a sum over shared elements. A phase that shares none has no x·f: such a
+    # one can only be nearest if the least f·f of all phases is less than the best found.
+    return _search(elements, fractions, phases.first, phases.phase, phases.fraction, phases.square)
+
+
+@numba.njit(cache=True, nogil=True)
+def _search(elements, fractions, first, phase, fraction, square):
+    n, width = elements.shape
+    rows, distances = np.empty(n, np.int64), np.empty(n)
+    shared = np.zeros(len(square))  # x·f, cleared again after each composition
+    least = square.min()
+    for i in range(n):
+        own = 0.0
+        for j in range(width):
+            z = elements[i, j]
+            if z:
+                own += fractions[i, j] * fractions[i, j]
+                for m in range(first[z], first[z + 1]):
+                    shared[phase[m]] += fractions[i, j] * fraction[m]
+        best, at = np.inf, -1
+        for j in range(width):
+            z = elements[i, j]
+            if z:
+                for m in range(first[z], first[z + 1]):
+                    p = phase[m]
+                    away = square[p] - 2 * shared[p]
+                    if away < best - TIE or (away <= best + TIE and p < at):
+                        best, at = min(best, away), p
+        if at < 0 or least <= best + TIE:  # perhaps one that shares nothing
+            for p in range(len(square)):
+                away = square[p] - 2 * shared[p]
+                if away < best - TIE or (away <= best + TIE and p < at):
+                    best, at = min(best, away), p
+        for j in range(width):
+            z = elements[i, j]
+            if z:
+                for m in range(first[z], first[z + 1]):
+                    shared[phase[m]] = 0.0
+        # The distance itself from differences: near 0 the sum above has lost its digits.
+        rows[i] = at
+        distances[i] = _distance(elements[i], fractions[i], first, phase, fraction, square[at], at)
+    return rows, distances
+
+
+@numba.njit(cache=True, nogil=True)
+def _distance(elements, fractions, first, phase, fraction, square, at):
+    apart, seen = 0.0, 0.0
+    for j in range(len(elements)):
+        z = elements[j]
+        if z:
+            m = first[z] + np.searchsorted(phase[first[z] : first[z + 1]], at)
+            f = fraction[m] if m < first[z + 1] and phase[m] == at else 0.0
+            apart += (fractions[j] - f) ** 2
+            seen += f * f
+    return np.sqrt(apart + max(square - seen, 0.0))
+
+
+def diverse(elements: np.ndarray, fractions: np.ndarray, alike: float) -> np.ndarray:
+    """See the package."""
+    return _kept(elements, fractions, alike * alike + TIE)
+
+
+@numba.njit(cache=True, nogil=True)
+def _kept(elements, fractions, alike):
+    # Two that are alike share the largest element of either: those kept stand in a chain for each of their elements,
+    # and only the chain of the new one's largest is walked.
+    n, width = elements.shape
+    keep = np.zeros(n, np.bool_)
+    last = np.full(256, -1, np.int64)  # place (row · K + column) of the element in what was kept last with it
+    before = np.full(n * width, -1, np.int64)  # and in what was kept before that
+    for i in range(n):
+        place = last[elements[i, np.argmax(fractions[i])]]
+        far = True
+        while far and place >= 0:
+            far = _square(elements, fractions, i, place // width) > alike
+            place = before[place]
+        if far:
+            keep[i] = True
+            for j in range(width):
+                if elements[i, j]:
+                    before[i * width + j] = last[elements[i, j]]
+                    last[elements[i, j]] = i * width + j
+    return keep
+
+
+@numba.njit(cache=True, nogil=True)
+def _square(elements, fractions, a, b):
+    """‖x − y‖² of two rows, whose elements rise: merged like two sorted lists."""
+    width = elements.shape[1]
+    i, j, total = 0, 0, 0.0
+    while True:
+        own = elements[a, i] if i < width and elements[a, i] else 256
+        other = elements[b, j] if j < width and elements[b, j] else 256
+        if own == other == 256:
+            return total
+        apart = 0.0
+        if own <= other:
+            apart += fractions[a, i]
+            i += 1
+        if other <= own:
+            apart -= fractions[b, j]
+            j += 1
+        total += apart * apart

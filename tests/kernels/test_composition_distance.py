@@ -1,0 +1,82 @@
+"""Distances of compositions against the definitions and against scikit-learn's neighbours."""
+
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from matscreen.engine import CompositionSpace, PhaseTable, schema
+from matscreen.kernels.composition_distance import diverse, nearest_phase, postings
+
+
+def drawn(rng: np.random.Generator, count: int, labels: int) -> tuple[np.ndarray, np.ndarray]:
+    elements, amounts = np.zeros((count, 4), np.uint8), np.zeros((count, 4), np.uint8)
+    for row in range(count):
+        k = int(rng.integers(1, 5))
+        elements[row, :k] = np.sort(rng.choice(np.arange(1, labels), k, replace=False))
+        amounts[row, :k] = rng.integers(1, 6, k)
+    return elements, amounts
+
+
+@pytest.mark.parametrize("labels", [6, 40, 250])
+def test_against_the_definition(rng: np.random.Generator, labels: int) -> None:
+    known, atoms = drawn(rng, 60, labels)
+    index = postings(known, atoms / atoms.sum(axis=1, keepdims=True))
+    elements, amounts = drawn(rng, 400, labels)  # with 250 labels many share no element with any phase
+    rows, distances = nearest_phase(elements, amounts, index)
+    expected = nearest_phase(elements, amounts, index, backend="reference")
+    np.testing.assert_array_equal(rows, expected[0])
+    np.testing.assert_allclose(distances, expected[1], atol=1e-9)
+
+
+def test_a_known_phase_is_nearest_to_itself(rng: np.random.Generator) -> None:
+    known, atoms = drawn(rng, 500, 30)
+    index = postings(known, atoms / atoms.sum(axis=1, keepdims=True))
+    rows, distances = nearest_phase(known, 3 * atoms.astype(int), index)
+    assert (distances < 1e-9).all()
+    assert (rows <= np.arange(500)).all()  # or to an equal one further up
+
+
+def test_one_that_shares_no_element() -> None:
+    index = postings(np.array([[1, 2], [3, 0]], np.uint8), np.array([[0.5, 0.5], [1.0, 0.0]]))
+    rows, distances = nearest_phase(np.array([[7]], np.uint8), np.array([[2]]), index)
+    assert rows.tolist() == [0]
+    assert distances[0] == pytest.approx(np.sqrt(1.5))
+
+
+def test_against_scikit_learn(phases: PhaseTable, rng: np.random.Generator) -> None:
+    space = CompositionSpace("all")
+    elements, amounts = schema.composition_arrays(space.take(rng.integers(0, len(space), 300)))[1:]
+    _, ours = nearest_phase(elements, amounts, phases.postings)
+
+    def dense(own: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+        full = np.zeros((len(own), 128))
+        np.put_along_axis(full, own.astype(int), fractions, axis=1)
+        full[:, 0] = 0
+        return full
+
+    rows = [row for row in phases.table.to_pylist() if len(row["elements"]) > 1]
+    width = max(len(row["elements"]) for row in rows)
+    labels = np.array([row["elements"] + [0] * (width - len(row["elements"])) for row in rows])
+    known = np.array([row["fractions"] + [0.0] * (width - len(row["fractions"])) for row in rows])
+    tree = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(dense(labels, known))
+    theirs = tree.kneighbors(dense(elements, amounts / amounts.sum(axis=1, keepdims=True)))[0][:, 0]
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [4, 12, 60])
+def test_diverse_against_the_definition(rng: np.random.Generator, labels: int) -> None:
+    elements, amounts = drawn(rng, 800, labels + 1)
+    kept = diverse(elements, amounts, 0.1)
+    np.testing.assert_array_equal(kept, diverse(elements, amounts, 0.1, backend="reference"))
+    assert 0 < kept.sum() < 800
+    assert kept[0]
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ValueError, match="alike"):
+        diverse(np.array([[1, 2]], np.uint8), np.array([[1, 2]]), 0.6)
+    with pytest.raises(ValueError, match="at least 1"):
+        postings(np.zeros((0, 2), np.uint8), np.zeros((0, 2)))
+    index = postings(np.array([[1]], np.uint8), np.array([[1.0]]))
+    with pytest.raises(ValueError, match="uint8"):
+        nearest_phase(np.array([[1]]), np.array([[1]]), index)
