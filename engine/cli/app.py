@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from matscreen.engine.cli import distill, doctor, evaluate, predict, reference, results, scan, space, train
+from matscreen.engine.cli import distill, doctor, evaluate, predict, reference, report, results, scan, space, train
 
 app = typer.Typer(
     name="matscreen",
@@ -35,6 +35,7 @@ app.command()(scan.scan)
 app.command()(scan.resume)
 app.command()(results.show)
 app.command()(results.verify)
+app.command()(report.report)
 app.command()(predict.predict)
 app.command()(space.space)
 app.add_typer(reference.app, name="reference")

@@ -1,0 +1,162 @@
+"""What a report says, gathered from a run directory: plain data, which the page draws."""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from matscreen.engine import rundir
+from matscreen.engine.report.categories import Counts
+from matscreen.engine.scan import reopen
+from matscreen.engine.shortlist import Filters, shortlist
+from matscreen.models.calibration import expectation
+
+LISTED = 100_000
+"""Most candidates in the table; the counts are of all."""
+
+BIN = 0.01
+"""eV/atom; of the histogram, and wider by powers of two until it has at most `MOST_BINS`."""
+
+MOST_BINS = 80
+
+
+def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, Any]:
+    """Everything the page shows of the finished run at `path`.
+
+    Counts, heat map and histogram are of all candidates; the table lists the best `listed` that pass the filters.
+    InputError and JobError as `rundir.open_candidates`.
+    """
+    config, summary = rundir.read_config(path), rundir.read_summary(path)
+    opened = rundir.open_candidates(path)
+    counts, distances = Counts(), []
+    occurrences: Counter[str] = Counter()
+    shown, looked_at = opened.schema_arrow.empty_table().replace_schema_metadata(None), 0
+    removed: Counter[str] = Counter()
+    for group in range(opened.num_row_groups):
+        table = opened.read_row_group(group).replace_schema_metadata(None)
+        counts.count(table)
+        seen = pc.value_counts(pc.list_flatten(table["elements"].combine_chunks()))
+        occurrences.update({row["values"]: row["counts"] for row in seen.to_pylist()})
+        distances.append(table["hull_distance_ev_atom"].to_numpy())
+        if len(shown) < listed:
+            looked_at += len(table)
+            shown, more = shortlist(pa.concat_tables([shown, table]), filters)
+            removed.update(more)
+    shown = shown.slice(0, listed)
+    job = reopen(path, config)
+    return {
+        "run": {
+            "name": path.resolve().name,
+            "threshold": config.threshold,
+            "elements": config.space["elements"],
+            "arity": config.space["arity"],
+            "max_atoms": config.space["max_atoms"],
+            "require": config.space["require"],
+            "charge_neutral": config.charge_neutral,
+            "fingerprint": config.fingerprint,
+            "versions": json.loads((path / "run.json").read_text())["versions"],
+            "student": bool(config.model["student"]),
+        },
+        "summary": {key: summary[key] for key in ("compositions", "screened", "candidates", "by_arity", "throughput")}
+        | {"predicted_by_the_model_itself": summary.get("predicted_by_the_model_itself")},
+        "categories": counts.rows(),
+        "occurrences": dict(sorted(occurrences.items())),
+        "histogram": _histogram(np.concatenate([np.zeros(0), *distances])),
+        "filters": {"removed": dict(removed), "looked_at": looked_at},
+        "candidates": _columns(shown.combine_chunks()),
+        "phases": _phases(job.phases.table, set(job.space.elements)),
+        "model": _card(job.model.card),
+        "expectation": expectation(job.model.card, config.threshold) or "",
+        "reference": {
+            "name": config.reference["name"],
+            "checksum": config.reference["checksum"],
+            "phases": len(job.phases),
+        },
+        "timeline": _timeline(path, config.fingerprint),
+    }
+
+
+def _histogram(distances: np.ndarray) -> dict[str, Any]:
+    if not len(distances):
+        return {"start": 0.0, "width": BIN, "counts": []}
+    width = BIN
+    low, high = float(distances.min()), float(distances.max())
+    while (high - low) / width > MOST_BINS:
+        width *= 2
+    start = math.floor(low / width) * width
+    edges = start + width * np.arange(math.ceil((high - start) / width + 1e-9) + 1)
+    return {"start": start, "width": width, "counts": np.histogram(distances, edges)[0].tolist()}
+
+
+def _columns(shown: pa.Table) -> dict[str, Any]:
+    """The table, by columns, with words that come again and again listed once: a browser reads few strings faster."""
+
+    def listed(values: pa.Array | list[str | None]) -> dict[str, Any]:
+        column = pa.array(values, pa.string()).dictionary_encode()
+        return {"words": column.dictionary.to_pylist(), "codes": pc.fill_null(column.indices, -1).to_pylist()}
+
+    def coded(name: str) -> dict[str, Any]:
+        return listed(shown[name].combine_chunks())
+
+    def rounded(name: str, digits: int = 4) -> list[float | None]:
+        return [None if x is None else round(x, digits) for x in shown[name].to_pylist()]
+
+    return {
+        "formula": shown["formula"].to_pylist(),
+        "system": coded("chemical_system"),
+        "energy": rounded("formation_energy_ev_atom"),
+        "uncertainty": rounded("uncertainty_ev_atom"),
+        "hull": rounded("hull_energy_ev_atom"),
+        "distance": rounded("hull_distance_ev_atom"),
+        "balanced": shown["charge_balanced"].cast(pa.int8()).to_pylist(),
+        "ordered": shown["electronegativity_ordered"].cast(pa.int8()).to_pylist(),
+        "states": listed(
+            [None if row is None else " ".join(map(str, row)) for row in shown["oxidation_states"].to_pylist()]
+        ),
+        "contains": listed([", ".join(row) for row in shown["contains"].to_pylist()]),
+        "nearest": coded("nearest_phase"),
+        "nearest_distance": rounded("nearest_phase_distance", 3),
+        "analogue": coded("analogue"),
+        "decomposition": [
+            " + ".join(f"{part['fraction']:.2f} {part['formula']}" for part in parts)
+            for parts in shown["decomposition"].to_pylist()
+        ],
+    }
+
+
+def _phases(table: pa.Table, elements: set[int]) -> list[list[Any]]:
+    """[formula, atomic numbers, fractions, energy] of the reference compounds within the elements."""
+    rows = zip(*(table[name].to_pylist() for name in table.column_names[:4]), strict=True)
+    return [
+        [formula, own, [round(f, 6) for f in fractions], round(energy, 5)]
+        for formula, own, fractions, energy in rows
+        if len(own) > 1 and set(own) <= elements
+    ]
+
+
+def _card(card: dict[str, Any]) -> dict[str, Any]:
+    """What a reader wants of a model's card; long lists stay in the file."""
+    wanted = ("name", "description", "network", "members", "inputs", "weights_sha256", "data", "training", "metrics")
+    return {key: card[key] for key in wanted if key in card and not isinstance(card[key], list)}
+
+
+def _timeline(path: Path, fingerprint: str) -> list[list[float]]:
+    """[finished_at, compositions, enumerate, predict, hull, describe seconds] of each chunk, by time."""
+    chunks = (rundir.read_chunk(file, fingerprint) for file in sorted((path / "chunks").glob("*.parquet")))
+    return sorted(
+        [
+            round(c.finished_at, 3),
+            c.stop - c.start,
+            *(
+                round(seconds, 4)
+                for seconds in (c.enumerate_seconds, c.predict_seconds, c.hull_seconds, c.describe_seconds)
+            ),
+        ]
+        for c in chunks
+        if c
+    )
