@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from matscreen.engine.cli import distill, doctor, evaluate, predict, reference, report, results, scan, space, train
+from matscreen.engine.cli import (
+    distill,
+    doctor,
+    evaluate,
+    predict,
+    queue,
+    reference,
+    report,
+    results,
+    scan,
+    space,
+    train,
+)
 
 app = typer.Typer(
     name="matscreen",
@@ -36,6 +48,8 @@ app.command()(scan.resume)
 app.command()(results.show)
 app.command()(results.verify)
 app.command()(report.report)
+app.add_typer(queue.app, name="queue")
+app.command()(queue.rescreen)
 app.command()(predict.predict)
 app.command()(space.space)
 app.add_typer(reference.app, name="reference")

@@ -9,6 +9,7 @@ import typer
 from matscreen.engine import rundir
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import print_compositions, print_table, say
+from matscreen.engine.rescreen import RESCREENED, current_candidates
 from matscreen.engine.shortlist import Filters, shortlist
 from matscreen.engine.verify import verify as verify_run
 from matscreen.models.errors import InputError
@@ -53,10 +54,13 @@ def show(
 
 def read_shortlist(run: Path, filters: Filters, top: int | None) -> tuple[pa.Table, int]:
     """The run's `top` best candidates (all if None) that pass, said what was removed, and how many pass."""
+    if not filters and not (run / RESCREENED).is_file():
+        return rundir.read_candidates(run, top), rundir.read_summary(run)["candidates"]
+    everything, computed = current_candidates(run)
+    if computed is not None:
+        say(f"rescreened with {computed:,} calculated compounds: {len(everything):,} candidates")
     if not filters:
-        found = rundir.read_candidates(run, top)
-        return found, rundir.read_summary(run)["candidates"]
-    everything = rundir.read_candidates(run)
+        return everything.slice(0, top), len(everything)
     found, removed = shortlist(everything, filters)
     told = ", ".join(f"{name} {count:,}" for name, count in removed.items())
     say(f"of {len(everything):,} candidates removed: {told}; {len(found):,} are left")

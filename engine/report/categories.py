@@ -69,15 +69,12 @@ class Counts:
 
 def membership(elements: np.ndarray) -> dict[str, np.ndarray]:
     """{category: (N,) bool} for compositions of these elements, (N, K) uint8 with 0 in empty places."""
-    empty = elements == 0
 
     def any_of(these: frozenset[int]) -> np.ndarray:
-        held: np.ndarray = np.isin(elements, list(these)).any(axis=1)
-        return held
+        return np.asarray(np.isin(elements, list(these)).any(axis=1))
 
     def all_of(these: frozenset[int]) -> np.ndarray:
-        held: np.ndarray = np.all(np.isin(elements, list(these)) | empty, axis=1)
-        return held
+        return np.asarray(np.isin(elements, [0, *these]).all(axis=1))
 
     common = ~any_of(F_BLOCK)
     oxide = any_of(frozenset((8,)))

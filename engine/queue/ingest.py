@@ -1,0 +1,113 @@
+"""Results back into the run: formation energies of what was calculated, beside the reference phases."""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymatgen.core import Composition, Structure
+
+from matscreen.engine import rundir
+from matscreen.engine.computed import add_computed
+from matscreen.engine.queue.manifest import Entry, Status, read_manifest, settled, write_manifest
+from matscreen.engine.queue.results import Calculated, UnfinishedError, read_calculation
+from matscreen.models.elements import ATOMIC_NUMBERS
+from matscreen.models.errors import InputError
+from matscreen.models.formula import element
+from matscreen.models.tables import number_column, read_columns, text_column
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What came of each entry: (formula, folder, formation energy in eV/atom) done, (formula, folder, reason) not."""
+
+    done: list[tuple[str, str, float]]
+    left: list[tuple[str, str, str]]
+
+
+def ingest(queue: Path, elements: Path, run: Path | None = None) -> Ingested:
+    """Read every entry of the queue that is not done, and add the finished ones to its run's `computed.parquet`.
+
+    Parameters
+    ----------
+    elements : CSV or Parquet file with `element` and `energy_ev_atom`, total energies of the elements as the same code
+        and settings give them
+    run : where the run lies now, if not where it was when the queue was made
+
+    InputError if the queue, its run or the elements cannot be used. What is unfinished, broken or of another compound
+    stays queued, with the reason in the manifest.
+    """
+    manifest = read_manifest(queue)
+    run = run or Path(manifest.run)
+    if rundir.read_config(run).fingerprint != manifest.fingerprint:
+        raise InputError(f"{queue} was made from another run than {run}")
+    references = read_elements(elements)
+    finished: dict[str, tuple[str, float]] = {}
+    done, left = [], []
+    states: dict[str, tuple[Status, str]] = {}
+    for entry in manifest.entries:
+        if entry.status == "done":
+            continue
+        try:
+            _as_queued(queue, entry)
+            calculated = read_calculation(queue / entry.folder)
+            energy = formation_energy(calculated, entry.formula, references)
+        except UnfinishedError as error:
+            states[entry.folder] = ("queued", str(error))
+            left.append((entry.formula, entry.folder, str(error)))
+            continue
+        finished[entry.folder] = (entry.formula, energy)
+        states[entry.folder] = ("done", "")
+        done.append((entry.formula, entry.folder, energy))
+    with rundir.locked(run):
+        if finished:
+            name = queue.resolve().name
+            add_computed(run, {f"{name}/{folder}": found for folder, found in finished.items()})
+        write_manifest(queue, settled(manifest, states))
+    return Ingested(done, left)
+
+
+def read_elements(path: Path) -> dict[str, float]:
+    """{symbol: total energy in eV/atom}."""
+    table = read_columns(path, ("element", "energy_ev_atom"))
+    symbols = text_column(table, "element", path)
+    for row, symbol in enumerate(symbols, start=1):
+        if symbol not in ATOMIC_NUMBERS:
+            try:
+                element(symbol or "")
+            except InputError as error:
+                raise InputError(f"{path}: row {row}: {error}") from None
+    energies = number_column(table, "energy_ev_atom", symbols, path)
+    if len(set(symbols)) < len(symbols):
+        raise InputError(f"{path}: {next(s for s in symbols if symbols.count(s) > 1)} is there more than once")
+    return dict(zip(symbols, energies.tolist(), strict=True))
+
+
+def formation_energy(calculated: Calculated, formula: str, references: dict[str, float]) -> float:
+    """eV/atom relative to the elements; UnfinishedError for a calculation of another composition than `formula`.
+
+    InputError where an element has no reference.
+    """
+    own = Composition(calculated.composition)
+    if not own.fractional_composition.almost_equals(Composition(formula).fractional_composition, rtol=1e-6):
+        raise UnfinishedError(f"its output is of {own.reduced_formula}, not of {formula}")
+    if missing := [symbol for symbol in calculated.composition if symbol not in references]:
+        raise InputError(f"the elements' energies have none for {', '.join(missing)}")
+    atoms = sum(calculated.composition.values())
+    at_elements = sum(n * references[symbol] for symbol, n in calculated.composition.items()) / atoms
+    energy = calculated.energy_ev_atom - at_elements
+    if not math.isfinite(energy) or abs(energy) > 20:
+        raise UnfinishedError(f"{energy:.3g} eV/atom is no formation energy: other settings than of the elements?")
+    return energy
+
+
+def _as_queued(queue: Path, entry: Entry) -> None:
+    """The structure that was queued is still there: a folder that holds another is not this entry's."""
+    file = queue / entry.folder / "structure.cif"
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UnfinishedError(f"structure.cif: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != entry.structure_sha256:
+        raise UnfinishedError("structure.cif is not the one that was queued")
+    Structure.from_str(content.decode(), fmt="cif")

@@ -1,0 +1,85 @@
+"""A run's list again, against a hull that knows what was calculated since: the loop from screen to DFT is closed.
+
+More phases only lower the hull, so that nothing new can come up: each candidate's distance is measured again, and those
+that were calculated themselves, or are no longer beyond the threshold, leave the list.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from matscreen.engine import rundir, schema
+from matscreen.engine.computed import read_computed
+from matscreen.engine.merge import KEY
+from matscreen.engine.reference import PhaseTable
+from matscreen.models.errors import InputError, JobError
+from matscreen.models.files import write_atomically
+
+RESCREENED = "rescreened.parquet"
+
+
+@dataclass(frozen=True)
+class Rescreened:
+    """What changed: candidates before and now, of them calculated, and no longer beyond the threshold."""
+
+    before: int
+    now: int
+    calculated: int
+    above: int
+
+
+def rescreen(run: Path) -> Rescreened:
+    """Write `rescreened.parquet` (`schema.CANDIDATES`) into the run; `current_candidates` reads it from then on.
+
+    InputError if nothing was calculated yet; errors of `rundir.open_candidates`.
+    """
+    computed = read_computed(run)
+    if computed is None:
+        raise InputError(f"nothing was calculated for {run} yet: `matscreen queue ingest` brings results in")
+    config = rundir.read_config(run)
+    phases = with_computed(rundir.read_phases(run, config), computed)
+    candidates = rundir.read_candidates(run)
+    elements, amounts = schema.candidate_arrays(candidates)
+    hull_energy, decompositions = phases.decompositions(elements, amounts)
+    distance = candidates["formation_energy_ev_atom"].to_numpy().astype(np.float64) - hull_energy
+    calculated = np.isin(candidates["formula"].to_numpy(zero_copy_only=False), computed.table["formula"].to_pylist())
+    above = ~calculated & (distance >= -config.threshold)
+    fresh = {"hull_energy_ev_atom": pa.array(hull_energy), KEY: pa.array(distance)}
+    fresh["decomposition"] = pa.array(decompositions, schema.CANDIDATES.field("decomposition").type)
+    columns = [fresh.get(name, candidates[name]) for name in candidates.column_names]
+    keep = np.flatnonzero(~calculated & ~above)
+    order = keep[np.lexsort((candidates["id"].to_numpy()[keep], distance[keep]))]
+    table = pa.table(columns, schema=schema.CANDIDATES).take(pa.array(order))
+    told = {"fingerprint": config.fingerprint, "computed": computed.checksum}
+    table = table.replace_schema_metadata({"matscreen": json.dumps(told)})
+    with rundir.locked(run):
+        write_atomically(run / RESCREENED, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    return Rescreened(len(candidates), len(table), int(calculated.sum()), int(above.sum()))
+
+
+def with_computed(phases: PhaseTable, computed: PhaseTable) -> PhaseTable:
+    """Both, as one table of phases."""
+    return PhaseTable.from_table(f"{phases.name} and computed", pa.concat_tables([phases.table, computed.table]))
+
+
+def current_candidates(run: Path, top: int | None = None) -> tuple[pa.Table, int | None]:
+    """The run's list as it stands, or its `top` best, and how many compounds were calculated since; None if none were.
+
+    JobError if the rescreened list is damaged or older than what was calculated.
+    """
+    file = run / RESCREENED
+    if not file.is_file():
+        return rundir.read_candidates(run, top), None
+    computed, config = read_computed(run), rundir.read_config(run)
+    try:
+        table = pq.read_table(file, partitioning=None)
+        told = json.loads((table.schema.metadata or {})[b"matscreen"])
+    except (pa.ArrowException, OSError, KeyError, ValueError):
+        raise JobError(f"{file} is damaged; `matscreen rescreen {run}` makes it anew") from None
+    if computed is None or told != {"fingerprint": config.fingerprint, "computed": computed.checksum}:
+        raise JobError(f"{file} is older than what was calculated; `matscreen rescreen {run}` makes it anew")
+    return table.replace_schema_metadata(None).slice(0, top), len(computed)
