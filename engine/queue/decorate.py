@@ -32,6 +32,9 @@ MOST_ORBITS = 10
 MOST_BUILT = 40
 """Structures of one composition that are built and compared, the likeliest; most others are alike or too dense."""
 
+SHELL = 1.2
+"""Up to how much further than an atom's nearest neighbour another counts as near."""
+
 SHORTEST = 0.7
 """Of the sum of two atoms' radii: structures in which any come nearer are left out."""
 
@@ -169,32 +172,47 @@ def _amounts(numbers: Sequence[int]) -> dict[int, int]:
 
 
 def at_likely_volume(structure: Structure) -> Structure:
-    """The structure at the volume that bonds of known compounds suggest (pymatgen's data-mined lattice scheme).
+    """The structure at a volume that its elements suggest.
 
-    Where that knows no such bonds, atoms are let touch: the shortest distance is the sum of its two atomic radii.
+    With oxidation states that balance, ions touch their neighbours of opposite charge: those distances are on average
+    the sums of their ionic radii (Shannon). Else, in metals, what bonds of known compounds suggest (pymatgen's
+    data-mined lattice scheme), or where that knows none, atoms touch.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            volume = float(DLSVolumePredictor().predict(structure))
-        except Exception:  # it raises many kinds where it has no data
-            volume = math.nan
-    if not (math.isfinite(volume) and 0.1 < volume / structure.volume < 10):
-        volume = structure.volume / _closest(structure) ** 3
+    states = usual_states(_amounts([site.specie.Z for site in structure]))
+    scale = _contact(structure, states or {})
+    volume = structure.volume / scale**3
+    if not states:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                mined = float(DLSVolumePredictor().predict(structure))
+            except Exception:  # it raises many kinds where it has no data
+                mined = math.nan
+        if math.isfinite(mined) and 0.5 < mined / volume < 2:
+            volume = mined
     scaled: Structure = structure.copy()
     scaled.lattice = Lattice(structure.lattice.matrix * (volume / structure.volume) ** (1 / 3))
     return scaled
 
 
-def _closest(structure: Structure) -> float:
-    """The least distance of two atoms over the sum of their radii."""
-    radii = np.array([radius(site.specie.Z) for site in structure])
+def _contact(structure: Structure, states: dict[int, int]) -> float:
+    """Distances over sums of radii, averaged over each atom's nearest: of opposite charge if there are charges.
+
+    An atom's nearest are those up to `SHELL` times as far as the very nearest.
+    """
+    numbers = [site.specie.Z for site in structure]
+    charges = np.array([states.get(z, 0) for z in numbers])
+    radii = np.array([radius(z, states.get(z)) for z in numbers])
     reach = 2.5 * float(radii.max())
     while True:
         first, second, _, distances = structure.get_neighbor_list(reach)
-        if len(distances):
-            return float((distances / (radii[first] + radii[second])).min())
-        reach *= 2
+        counted = charges[first] * charges[second] < 0 if states else np.ones(len(first), bool)
+        first, ratios = first[counted], (distances / (radii[first] + radii[second]))[counted]
+        least = np.full(len(numbers), np.inf)
+        np.minimum.at(least, first, ratios)
+        if np.isfinite(least).all() and SHELL * (least * 2 * radii).max() <= reach:
+            return float(ratios[ratios <= SHELL * least[first]].mean())
+        reach *= 1.5
 
 
 def _far_enough(structure: Structure) -> bool:
