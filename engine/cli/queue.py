@@ -39,8 +39,10 @@ app = typer.Typer(
 def make(
     run: Annotated[Path, typer.Argument(help="A run directory that `matscreen scan` made.")],
     to: Annotated[
-        Literal["vasp", "qe", "cif"],
-        typer.Option(help="What the inputs are for: VASP as the Materials Project runs it, Quantum ESPRESSO, or CIF."),
+        Literal["vasp", "qe", "jobflow", "cif"],
+        typer.Option(
+            help="What for: VASP as the Materials Project runs it, Quantum ESPRESSO, a jobflow, or CIF alone."
+        ),
     ] = "vasp",
     out: Annotated[Path | None, typer.Option(help="Folder to make. Default: RUN-queue-CODE beside the run.")] = None,
     top: Annotated[int, typer.Option(help="Queue so many candidates, best first.")] = 50,
@@ -49,6 +51,9 @@ def make(
         Path | None, typer.Option(help="More structures to decorate: a folder of CIF files or a JSON list (pymatgen).")
     ] = None,
     pseudopotentials: Annotated[Path | None, typer.Option(help="Folder of UPF files, for --to qe.")] = None,
+    maker: Annotated[
+        str, typer.Option(help="What makes a flow of a structure, for --to jobflow: module:Class.")
+    ] = "atomate2.vasp.flows.core:DoubleRelaxMaker",
     relax: Annotated[
         Literal["none", "chgnet"], typer.Option(help="Relax structures first and queue those of the lowest energy.")
     ] = "none",
@@ -66,6 +71,7 @@ def make(
     # Here, as everywhere below: these take seconds to load, and other commands do not need them.
     from matscreen.engine.queue import slurm
     from matscreen.engine.queue.build import build_queue
+    from matscreen.engine.queue.flows import jobflow
     from matscreen.engine.queue.inputs import cif, quantum_espresso, vasp
     from matscreen.engine.queue.prototypes import aflow, from_path
     from matscreen.engine.queue.relax import load_chgnet
@@ -74,7 +80,9 @@ def make(
         raise InputError("--top takes 1 to 100,000 candidates and --structures 1 to 100")
     if to == "qe" and pseudopotentials is None:
         raise InputError("--to qe needs --pseudopotentials, a folder of UPF files")
-    writer = vasp if to == "vasp" else cif if pseudopotentials is None else quantum_espresso(pseudopotentials)
+    writer = {"vasp": vasp, "cif": cif}.get(to) or (
+        jobflow(maker) if to == "jobflow" else quantum_espresso(pseudopotentials or Path())
+    )
     fingerprint = rundir.read_config(run).fingerprint
     filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
     listed, _ = read_shortlist(run, filters, top)
@@ -131,11 +139,12 @@ def ingest(
         ),
     ],
     run: Annotated[Path | None, typer.Option(help="The run, if it no longer lies where the queue was made.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Documents of a jobflow store, a JSON list (JSONStore).")] = None,
 ) -> None:
     """Read finished calculations and add their formation energies to the run; unfinished ones stay queued."""
     from matscreen.engine.queue.ingest import ingest as ingest_queue
 
-    found = ingest_queue(queue, elements, run)
+    found = ingest_queue(queue, elements, run, store)
     rows = [
         *((formula, folder, f"{energy:.4f}", "done") for formula, folder, energy in found.done),
         *((formula, folder, "", f"queued: {reason}") for formula, folder, reason in found.left),

@@ -5,12 +5,12 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from pymatgen.core import Composition, Structure
+from pymatgen.core import Composition
 
 from matscreen.engine import rundir
 from matscreen.engine.computed import add_computed
 from matscreen.engine.queue.manifest import Entry, Status, read_manifest, settled, write_manifest
-from matscreen.engine.queue.results import Calculated, UnfinishedError, read_calculation
+from matscreen.engine.queue.results import Calculated, UnfinishedError, read_calculation, read_store
 from matscreen.models.elements import ATOMIC_NUMBERS
 from matscreen.models.errors import InputError
 from matscreen.models.formula import element
@@ -25,7 +25,7 @@ class Ingested:
     left: list[tuple[str, str, str]]
 
 
-def ingest(queue: Path, elements: Path, run: Path | None = None) -> Ingested:
+def ingest(queue: Path, elements: Path, run: Path | None = None, store: Path | None = None) -> Ingested:
     """Read every entry of the queue that is not done, and add the finished ones to its run's `computed.parquet`.
 
     Parameters
@@ -33,6 +33,7 @@ def ingest(queue: Path, elements: Path, run: Path | None = None) -> Ingested:
     elements : CSV or Parquet file with `element` and `energy_ev_atom`, total energies of the elements as the same code
         and settings give them
     run : where the run lies now, if not where it was when the queue was made
+    store : documents of a jobflow store (`results.read_store`), which tell of an entry before its folder does
 
     InputError if the queue, its run or the elements cannot be used. What is unfinished, broken or of another compound
     stays queued, with the reason in the manifest.
@@ -42,6 +43,7 @@ def ingest(queue: Path, elements: Path, run: Path | None = None) -> Ingested:
     if rundir.read_config(run).fingerprint != manifest.fingerprint:
         raise InputError(f"{queue} was made from another run than {run}")
     references = read_elements(elements)
+    stored = read_store(store) if store else {}
     finished: dict[str, tuple[str, float]] = {}
     done, left = [], []
     states: dict[str, tuple[Status, str]] = {}
@@ -50,7 +52,9 @@ def ingest(queue: Path, elements: Path, run: Path | None = None) -> Ingested:
             continue
         try:
             _as_queued(queue, entry)
-            calculated = read_calculation(queue / entry.folder)
+            calculated = stored.get(entry.folder) or read_calculation(queue / entry.folder)
+            if isinstance(calculated, UnfinishedError):
+                raise calculated
             energy = formation_energy(calculated, entry.formula, references)
         except UnfinishedError as error:
             states[entry.folder] = ("queued", str(error))
@@ -110,4 +114,3 @@ def _as_queued(queue: Path, entry: Entry) -> None:
         raise UnfinishedError(f"structure.cif: {error.strerror}") from None
     if hashlib.sha256(content).hexdigest() != entry.structure_sha256:
         raise UnfinishedError("structure.cif is not the one that was queued")
-    Structure.from_str(content.decode(), fmt="cif")

@@ -1,4 +1,4 @@
-"""What finished calculations say: VASP's vasprun.xml, Quantum ESPRESSO's XML, documents of a jobflow store."""
+"""What finished calculations say: VASP's vasprun.xml, Quantum ESPRESSO's XML, the documents of a jobflow store."""
 
 import json
 import math
@@ -10,6 +10,9 @@ from typing import Any
 
 from pymatgen.core import Composition
 from pymatgen.io.vasp import Vasprun
+
+from matscreen.engine.queue.flows import FOLDER
+from matscreen.models.errors import InputError
 
 HARTREE_EV = 27.211386245988
 """CODATA 2018."""
@@ -49,12 +52,39 @@ def read_calculation(folder: Path) -> Calculated:
                 raise
             except Exception as error:  # half-written and foreign files break parsers in every way
                 raise UnfinishedError(f"{file.name} cannot be read: {type(error).__name__}: {_line(error)}") from None
-    if (folder / "outputs.json").is_file():
-        try:
-            return _checked(_document(json.loads((folder / "outputs.json").read_text())))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UnfinishedError(f"outputs.json cannot be read: {type(error).__name__}: {_line(error)}") from None
     raise UnfinishedError("no output yet")
+
+
+def read_store(path: Path) -> dict[str, Calculated | UnfinishedError]:
+    """What the documents of a jobflow store say of each folder that their metadata name: the last that has an energy.
+
+    path : a JSON list of documents, as maggma's JSONStore keeps it. InputError if it is none
+    """
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(f"{path} is too large to be read")
+        documents = json.loads(path.read_text())
+        if not isinstance(documents, list):
+            raise ValueError("it holds no list")
+    except FileNotFoundError:
+        raise InputError(f"no such file: {path}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no store of documents in JSON: {_line(error)}") from None
+    found: dict[str, Calculated | UnfinishedError] = {}
+    for document in sorted((d for d in documents if isinstance(d, dict)), key=lambda d: str(d.get("completed_at"))):
+        metadata = document.get("metadata")
+        folder = metadata.get(FOLDER) if isinstance(metadata, dict) else None
+        if not isinstance(folder, str):
+            continue
+        try:
+            found[folder] = _checked(_document(document))
+        except UnfinishedError as error:
+            found[folder] = error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            earlier = found.get(folder)
+            if not isinstance(earlier, Calculated):  # jobs of a flow that calculate nothing follow one that did
+                found[folder] = UnfinishedError(f"its document has no energy: {type(error).__name__}: {_line(error)}")
+    return found
 
 
 def _checked(found: Calculated) -> Calculated:
@@ -95,8 +125,8 @@ def _espresso(file: Path) -> Calculated:
 
 
 def _document(document: dict[str, Any]) -> Calculated:
-    """A task document as atomate2 writes it: `output` with `energy` (eV) and `structure`, or both at its top."""
-    output = document.get("output") or document
+    """A job's document: its `output`, or the `output` in it (atomate2's tasks), has `energy` (eV) and `structure`."""
+    output = document["output"]
     if isinstance(output.get("output"), dict):
         output = output["output"]
     sites = output["structure"]["sites"]

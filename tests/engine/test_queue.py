@@ -1,6 +1,7 @@
 """Structures, inputs, manifest, results and the list after them."""
 
 import gzip
+import importlib.util
 import json
 import os
 import shutil
@@ -19,11 +20,12 @@ from matscreen.engine.computed import read_computed
 from matscreen.engine.queue import slurm
 from matscreen.engine.queue.build import build_queue
 from matscreen.engine.queue.decorate import Proposal, proposals
+from matscreen.engine.queue.flows import jobflow
 from matscreen.engine.queue.ingest import formation_energy, ingest, read_elements
 from matscreen.engine.queue.inputs import cif, quantum_espresso, suggested_cutoffs, vasp
 from matscreen.engine.queue.manifest import Manifest, read_manifest
 from matscreen.engine.queue.prototypes import Prototype, aflow, from_path, prototype
-from matscreen.engine.queue.results import Calculated, UnfinishedError, read_calculation
+from matscreen.engine.queue.results import Calculated, UnfinishedError, read_calculation, read_store
 from matscreen.engine.rescreen import current_candidates, rescreen
 from matscreen.models import Model
 from matscreen.models.errors import InputError, JobError
@@ -328,13 +330,72 @@ def test_a_bomb_of_entities_is_no_calculation(tmp_path: Path) -> None:
 
 
 def test_documents_of_a_store(tmp_path: Path) -> None:
-    salt = Structure(Lattice.cubic(3.9), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3])
-    document = {"output": {"output": {"structure": salt.as_dict(), "energy": -6.8}}}
-    (tmp_path / "outputs.json").write_text(json.dumps(document["output"]))
-    assert read_calculation(tmp_path) == Calculated({"Na": 1, "Cl": 1}, -6.8, "jobflow")
-    (tmp_path / "outputs.json").write_text('{"output": {"energy": "low"}}')
-    with pytest.raises(UnfinishedError, match="cannot be read"):
-        read_calculation(tmp_path)
+    salt = Structure(Lattice.cubic(3.9), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3]).as_dict()
+    done = {"metadata": {"matscreen_folder": "0001-NaCl/1"}, "completed_at": "2026-01-02"}
+    store = tmp_path / "store.json"
+    task = {**done, "output": {"output": {"structure": salt, "energy": -6.8}}}
+    before = {**done, "completed_at": "2026-01-01", "output": {"structure": salt, "energy": -6.0}}
+    after = {**done, "completed_at": "2026-01-03", "output": {"formula": "NaCl"}}
+    foreign = [{"output": {"structure": salt, "energy": -1.0}}, 3, {"metadata": None}]
+    store.write_text(json.dumps([after, task, before, *foreign]))
+    assert read_store(store) == {"0001-NaCl/1": Calculated({"Na": 1, "Cl": 1}, -6.8, "jobflow")}
+    store.write_text(json.dumps([{**done, "output": {"energy": "low"}}]))
+    assert "no energy" in str(read_store(store)["0001-NaCl/1"])
+    for text, said in (("{", "no store"), ("{}", "no list")):
+        store.write_text(text)
+        with pytest.raises(InputError, match=said):
+            read_store(store)
+    with pytest.raises(InputError, match="no such file"):
+        read_store(tmp_path / "nowhere")
+
+
+class Counting:
+    """A maker whose job, in place of a calculation, gives each atom −3 eV."""
+
+    def make(self, structure: Structure) -> Any:
+        return importlib.import_module("jobflow").Flow([_counted(structure)])
+
+
+def _energy(structure: Structure) -> dict[str, Any]:
+    return {"structure": structure, "energy": -3.0 * len(structure)}
+
+
+def _counted(structure: Structure) -> Any:
+    return importlib.import_module("jobflow").job(_energy)(structure)
+
+
+def test_a_flow_run_by_jobflow_comes_back(run: Run, known: tuple[Prototype, ...], tmp_path: Path) -> None:
+    flows = pytest.importorskip("jobflow", reason="needs jobflow (pip install 'matscreen[jobflow]')")
+    from maggma.stores import JSONStore
+
+    shutil.copytree(run.path, tmp_path / "run")
+    rows = rundir.read_candidates(run.path, 2).to_pylist()
+    fingerprint = rundir.read_config(run.path).fingerprint
+    given = rows, tmp_path / "run", fingerprint, list(known)
+    write = jobflow(f"{__name__}:Counting")
+    build_queue(*given, tmp_path / "queue", "jobflow", write, structures=1)
+    build_queue(*given, tmp_path / "again", "jobflow", write, structures=1)
+    entries = read_manifest(tmp_path / "queue").entries
+    store = flows.JobStore(JSONStore(str(tmp_path / "store.json"), read_only=False))
+    for entry in entries:
+        text = (tmp_path / "queue" / entry.folder / "flow.json").read_text()
+        assert text == (tmp_path / "again" / entry.folder / "flow.json").read_text()
+        flows.run_locally(flows.Flow.from_dict(json.loads(text)), store=store, create_folders=False)
+    (tmp_path / "elements.csv").write_text(ELEMENTS)
+    references = read_elements(tmp_path / "elements.csv")
+    found = ingest(tmp_path / "queue", tmp_path / "elements.csv", store=tmp_path / "store.json")
+    assert found.left == []
+    for formula, _, energy in found.done:
+        fractions = Composition(formula).fractional_composition.get_el_amt_dict()
+        assert energy == pytest.approx(-3 - sum(x * references[s] for s, x in fractions.items()))
+
+
+def test_a_maker_that_is_none() -> None:
+    with pytest.raises(InputError, match="needs nowhere|needs jobflow"):
+        jobflow("nowhere.at.all:Maker")
+    if importlib.util.find_spec("jobflow"):
+        with pytest.raises(InputError, match="is no maker"):
+            jobflow("json:nothing")
 
 
 def test_formation_energies() -> None:
