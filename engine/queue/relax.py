@@ -4,6 +4,7 @@ Its energies are of the Materials Project's kind, so that only differences at on
 structures of a candidate, and of each only relaxed ones are queued.
 """
 
+import importlib
 import math
 import warnings
 from dataclasses import dataclass, replace
@@ -47,7 +48,8 @@ class Relaxer:
 def load_chgnet() -> Relaxer:
     """CHGNet with the weights in its package; InputError if it is not installed."""
     try:
-        from chgnet.model import CHGNet, StructOptimizer
+        chgnet = importlib.import_module("chgnet.model")
     except ImportError:
         raise InputError("--relax chgnet needs it: pip install 'matscreen[relax]'") from None
-    return Relaxer(StructOptimizer(CHGNet.load(verbose=False, use_device="cpu"), use_device="cpu"))
+    potential = chgnet.CHGNet.load(verbose=False, use_device="cpu")
+    return Relaxer(chgnet.StructOptimizer(potential, use_device="cpu"))
