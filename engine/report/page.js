@@ -54,9 +54,10 @@ function statesNode(row) {
   const node = make("td", undefined, "wide");
   const states = word(c.states, row);
   if (!states) return node;
-  elementsOf(row).forEach((z, place) => {
-    const q = Number(states.split(" ")[place]), size = Math.abs(q);
-    node.append((place ? " " : "") + SYMBOLS[z], make("sup", q ? (size > 1 ? size : "") + (q > 0 ? "+" : "−") : "0"));
+  const own = elementsOf(row), each = states.split(" ").map(Number);
+  [...c.formula[row].matchAll(/[A-Z][a-z]?/g)].forEach(([symbol], place) => { // in the formula's order
+    const q = each[own.indexOf(SYMBOLS.indexOf(symbol))], size = Math.abs(q);
+    node.append((place ? " " : "") + symbol, make("sup", q ? (size > 1 ? size : "") + (q > 0 ? "+" : "−") : "0"));
   });
   if (!c.ordered[row]) node.append(make("span", " (electronegativities out of order)", "note"));
   return node;
