@@ -39,7 +39,7 @@ EVERYTHING = -1000.0
 def chosen(phases: PhaseTable, unseen: set[str], count: int, seed: int) -> list[dict[str, Any]]:
     """Rows of compounds on the hull that the model never learnt from, of 2 to 4 elements and up to 10 atoms."""
     found = []
-    on_hull = phases.table.take(pa.array(np.sort(phases._row[phases.index.source])))
+    on_hull = phases.table.take(pa.array(np.sort(phases.on_own_hull)))
     for row in on_hull.to_pylist():
         amounts = np.array(row["fractions"])
         whole = next((n for n in range(2, MOST_ATOMS + 1) if np.allclose(amounts * n, np.rint(amounts * n))), 0)

@@ -54,10 +54,9 @@ def analogues(elements: np.ndarray, amounts: np.ndarray, phases: PhaseTable) -> 
         part = mine[ends[number] : ends[number + 1]]
         for some in np.array_split(part, -(-len(part) * len(rows) // AT_ONCE)):
             own = ordered[some, -theirs.shape[1] :]
-            differ = own[:, None] != theirs[None]
+            others = (own[:, None, :, None] != theirs[None, :, None, :]).all(axis=3).sum(axis=2)
             apart = np.abs(mendeleev[own][:, None] - mendeleev[theirs][None]) @ weights
-            cost = differ.sum(axis=2) * 1e6 + apart
-            cost[~differ.any(axis=2)] = np.inf
+            cost = np.where(others, others * 1e6 + apart, np.inf)
             best = cost.argmin(axis=1)
             found[some] = np.where(np.isfinite(cost[np.arange(len(some)), best]), rows[best], -1)
     return found
@@ -80,7 +79,12 @@ def _by_make(phases: PhaseTable) -> dict[bytes, tuple[np.ndarray, np.ndarray]]:
 
 
 def _makes(elements: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Column · 256 + amount of each element, rising (0 in empty places), and the elements in that order, then by Z."""
-    makes = np.where(elements > 0, _columns()[0][elements] * 256 + amounts, 0)
-    order = np.lexsort((elements, makes), axis=1)
+    """Column · 256 + amount of each element, rising (0 in empty places), and the elements in that order.
+
+    Those with the same column and amount stand by Mendeleev number, so that two such rows pair off with the least
+    differences.
+    """
+    column, mendeleev = _columns()
+    makes = np.where(elements > 0, column[elements] * 256 + amounts, 0)
+    order = np.lexsort((mendeleev[elements], makes), axis=1)
     return np.take_along_axis(makes, order, axis=1), np.take_along_axis(elements, order, axis=1).astype(np.int64)

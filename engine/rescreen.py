@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matscreen.engine import rundir, schema
+from matscreen.engine.chemistry import chemistry
 from matscreen.engine.computed import read_computed
 from matscreen.engine.merge import KEY
 from matscreen.engine.reference import PhaseTable
@@ -24,12 +25,16 @@ RESCREENED = "rescreened.parquet"
 
 @dataclass(frozen=True)
 class Rescreened:
-    """What changed: candidates before and now, of them calculated, and no longer beyond the threshold."""
+    """What changed: candidates before and now, of them calculated, and no longer beyond the threshold.
+
+    `found` has the least energy of each calculated compound above the hull, in eV/atom; 0 on it.
+    """
 
     before: int
     now: int
     calculated: int
     above: int
+    found: dict[str, float]
 
 
 def rescreen(run: Path) -> Rescreened:
@@ -50,6 +55,8 @@ def rescreen(run: Path) -> Rescreened:
     above = ~calculated & (distance >= -config.threshold)
     fresh = {"hull_energy_ev_atom": pa.array(hull_energy), KEY: pa.array(distance)}
     fresh["decomposition"] = pa.array(decompositions, schema.CANDIDATES.field("decomposition").type)
+    names = [field.name for field in schema.CHEMISTRY]
+    fresh |= dict(zip(names, chemistry(elements, amounts, phases), strict=True))
     columns = [fresh.get(name, candidates[name]) for name in candidates.column_names]
     keep = np.flatnonzero(~calculated & ~above)
     order = keep[np.lexsort((candidates["id"].to_numpy()[keep], distance[keep]))]
@@ -58,7 +65,12 @@ def rescreen(run: Path) -> Rescreened:
     table = table.replace_schema_metadata({"matscreen": json.dumps(told)})
     with rundir.locked(run):
         write_atomically(run / RESCREENED, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
-    return Rescreened(len(candidates), len(table), int(calculated.sum()), int(above.sum()))
+    formulas = computed.table["formula"].to_pylist()
+    over = computed.table["formation_energy_ev_atom"].to_numpy() - phases.hull_energy(formulas)
+    found: dict[str, float] = {}
+    for formula, distance_above in zip(formulas, over.tolist(), strict=True):
+        found[formula] = min(found.get(formula, np.inf), max(distance_above, 0.0))
+    return Rescreened(len(candidates), len(table), int(calculated.sum()), int(above.sum()), found)
 
 
 def with_computed(phases: PhaseTable, computed: PhaseTable) -> PhaseTable:

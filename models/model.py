@@ -51,12 +51,14 @@ class Student:
         """How far above `threshold` below the hull the student may put what its teacher puts beyond it.
 
         (most_elements + 1,) by number of elements: between two distances that were measured, the larger band of both;
-        infinite where nothing was, so that the teacher is asked about all of them.
+        beyond them all, what reaches as far up as the last; infinite where nothing was measured, so that the teacher is
+        asked about all of them.
         """
         found = np.full(most_elements + 1, np.inf)
         for arity, bands in self.bands.items():
             below = [band for distance, band in bands if distance <= threshold]
             above = [band for distance, band in bands if distance >= threshold]
+            above = above or [bands[-1][1] + threshold - bands[-1][0]]
             if arity <= most_elements:
                 found[arity] = max([*below[-1:], *above[:1]])
         return found

@@ -78,8 +78,10 @@ def make(
 
     if not 1 <= top <= 100_000 or not 1 <= structures <= 100:
         raise InputError("--top takes 1 to 100,000 candidates and --structures 1 to 100")
-    if to == "qe" and pseudopotentials is None:
-        raise InputError("--to qe needs --pseudopotentials, a folder of UPF files")
+    if (to == "qe") != (pseudopotentials is not None):
+        raise InputError("--to qe, and that alone, takes --pseudopotentials, a folder of UPF files")
+    if with_slurm:
+        slurm.command_of(to, command)
     writer = {"vasp": vasp, "cif": cif}.get(to) or (
         jobflow(maker) if to == "jobflow" else quantum_espresso(pseudopotentials or Path())
     )
@@ -110,10 +112,10 @@ def make(
         )
     if with_slurm:
         slurm.write_script(path, [entry.folder for entry in manifest.entries], to, command)
-    if without:
-        shown = ", ".join(without[:10]) + (" …" if len(without) > 10 else "")
-        say(f"no prototype fits {len(without)} of them ({shown}); --prototypes takes more")
-    say(f"{len(manifest.entries)} structures of {len(listed) - len(without)} candidates")
+    for reason in dict.fromkeys(without.values()):
+        these = [formula for formula, why in without.items() if why == reason]
+        say(f"{len(these)} left out, {reason}: {', '.join(these[:10])}{' …' if len(these) > 10 else ''}")
+    say(f"{len(manifest.entries)} structures of {len({e.rank for e in manifest.entries})} candidates")
     print(path)
 
 
@@ -162,6 +164,8 @@ def ingest(
 def rescreen(run: Annotated[Path, typer.Argument(help="A run directory that `matscreen scan` made.")]) -> None:
     """Measure a run's candidates again, with what was calculated since on the hull; `show` then lists those left."""
     told = rescreen_run(run)
+    rows = [(formula, f"{above:.3f}" if above > 1e-9 else "on it") for formula, above in sorted(told.found.items())]
+    print_table("Calculated (eV/atom)", ("formula", "above the hull"), rows)
     print(
         f"{told.now:,} of {told.before:,} candidates are left: {told.calculated:,} were calculated, {told.above:,} no "
         "longer lie beyond the threshold"

@@ -33,7 +33,7 @@ def show(
     filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
     config, summary = rundir.read_config(run), rundir.read_summary(run)
     shown, listed = read_shortlist(run, filters, top if top is not None else 20 if form == "table" else None)
-    if form == "table":
+    if form == "table" and not (run / RESCREENED).is_file():  # these are counts of the scan
         rows = [
             (
                 arity,

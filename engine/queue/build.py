@@ -1,6 +1,7 @@
 """A queue from a run: the best candidates, a few structures of each, inputs, and the manifest, all or nothing."""
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def build_queue(
     structures: int = 3,
     rank: Ranker | None = None,
     report: Report = lambda done, total: None,
-) -> tuple[Manifest, list[str]]:
+) -> tuple[Manifest, dict[str, str]]:
     """Write the queue of a run's candidates (rows of `schema.CANDIDATES`, best first) to `out`.
 
     Parameters
@@ -42,34 +43,45 @@ def build_queue(
 
     Returns
     -------
-    The manifest, and the formulas that no prototype fits: those have no entry.
+    The manifest, and {formula: why} of candidates that have no entry.
 
     InputError if `out` is there already or no structure is found at all; nothing is left behind then.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is already there and not empty: give another --out")
-    found, without = [], []
+    found: list[tuple[int, dict[str, Any], list[Proposal]]] = []
+    without: dict[str, str] = {}
     for number, row in enumerate(candidates, start=1):
         proposed = proposals(row["formula"], prototypes, structures * (TRIES if rank else 1))
         proposed = rank(proposed)[:structures] if rank and proposed else proposed
         if proposed:
             found.append((number, row, proposed))
         else:
-            without.append(row["formula"])
+            without[row["formula"]] = "no prototype has room for them; --prototypes takes more"
         report(number, len(candidates))
     if not found:
         raise InputError("no prototype fits any of these candidates; give more structures with --prototypes")
-    made = out.with_name(f".{out.name}.part")
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
     try:
-        entries = write_structures(made, found)
-        for entry, structure in entries:
-            write_input(structure, made / entry.folder)
-        manifest = Manifest(str(run.resolve()), fingerprint, code, tuple(entry for entry, _ in entries))
+        entries = []
+        for entry, structure in write_structures(made, found):
+            try:
+                write_input(structure, made / entry.folder)
+                entries.append(entry)
+            except InputError as error:  # of this compound's elements, say: the others are none the worse for it
+                without[entry.formula] = str(error)
+                shutil.rmtree(made / entry.folder)
+        if not entries:
+            raise InputError(next(iter(without.values())))
+        for folder in made.iterdir():
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        manifest = Manifest(str(run.resolve()), fingerprint, code, tuple(entries))
         write_manifest(made, manifest)
         if out.exists():
             out.rmdir()
+        made.chmod(0o755)
         made.rename(out)
     finally:
         shutil.rmtree(made, ignore_errors=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from pymatgen.core import Element, Lattice, Species, Structure
+from pymatgen.core.molecule_structure_comparator import CovalentRadius
 from pymatgen.core.structure_matcher import StructureMatcher
 from pymatgen.core.structure_prediction.substitution_probability import SubstitutionProbability
 from pymatgen.core.structure_prediction.volume_predictor import DLSVolumePredictor
@@ -29,14 +30,14 @@ MOST_WAYS = 240
 MOST_ORBITS = 10
 """Prototypes with more sets of equivalent sites are decorated by what took the sites before, not split further."""
 
-MOST_BUILT = 40
-"""Structures of one composition that are built and compared, the likeliest; most others are alike or too dense."""
+MOST_BUILT = 200
+"""Structures of one composition that are built, the likeliest; most others are too dense."""
 
 SHELL = 1.2
 """Up to how much further than an atom's nearest neighbour another counts as near."""
 
-SHORTEST = 0.7
-"""Of the sum of two atoms' radii: structures in which any come nearer are left out."""
+SHORTEST = 0.75
+"""Of the sum of two atoms' covalent radii: structures in which any come nearer are left out."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def proposals(formula: str, prototypes: Iterable[Prototype], most: int) -> list[
     """The `most` likeliest structures of a composition, no two of them the same crystal (`StructureMatcher`).
 
     A prototype is decorated wherever sets of its symmetry-equivalent sites can be shared out among the elements with
-    the right amounts: whole sublattices exchanged, or one split between two elements. Empty where no prototype fits.
+    the right amounts: whole sublattices exchanged, or one split between two elements. Empty where no prototype fits, or
+    none of the `MOST_BUILT` likeliest leaves room for the atoms.
     """
     amounts = {z: round(n) for z, n in parse_formula(formula).items()}
     found = [
@@ -78,11 +80,8 @@ def proposals(formula: str, prototypes: Iterable[Prototype], most: int) -> list[
         if len(kept) == most:
             break
         known = one.known.structure
-        decorated = Structure(known.lattice, [SYMBOLS[z] for z in one.numbers], known.frac_coords)
-        if any(matcher.fit(decorated, other.structure) for other in kept):
-            continue
-        scaled = at_likely_volume(decorated)
-        if _far_enough(scaled):
+        scaled = at_likely_volume(Structure(known.lattice, [SYMBOLS[z] for z in one.numbers], known.frac_coords))
+        if _far_enough(scaled) and not any(matcher.fit(scaled, other.structure) for other in kept):
             parent = known.composition.reduced_formula
             kept.append(Proposal(scaled, one.known.name, parent, one.likelihood, one.unlikeness))
     return kept
@@ -174,63 +173,76 @@ def _amounts(numbers: Sequence[int]) -> dict[int, int]:
 def at_likely_volume(structure: Structure) -> Structure:
     """The structure at a volume that its elements suggest.
 
-    With oxidation states that balance, ions touch their neighbours of opposite charge: those distances are on average
-    the sums of their ionic radii (Shannon). Else, in metals, what bonds of known compounds suggest (pymatgen's
-    data-mined lattice scheme), or where that knows none, atoms touch.
+    Where every element has an oxidation state other than 0 and an ionic radius (Shannon), ions touch their neighbours
+    of opposite charge: those distances are on average the sums of their radii. Else, in metals, covalent and mixed
+    valence compounds, distances are those of bonds in known compounds (pymatgen's data-mined lattice scheme).
     """
-    states = usual_states(_amounts([site.specie.Z for site in structure]))
-    scale = _contact(structure, states or {})
-    volume = structure.volume / scale**3
-    if not states:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                mined = float(DLSVolumePredictor().predict(structure))
-            except Exception:  # it raises many kinds where it has no data
-                mined = math.nan
-        if math.isfinite(mined) and 0.5 < mined / volume < 2:
-            volume = mined
+    numbers = [site.specie.Z for site in structure]
+    states = usual_states(_amounts(numbers)) or {}
+    ions = {z: _ionic_radius(z, states.get(z, 0)) for z in set(numbers)}
     scaled: Structure = structure.copy()
-    scaled.lattice = Lattice(structure.lattice.matrix * (volume / structure.volume) ** (1 / 3))
+    if all(ions.values()):
+        charges = np.array([states[z] for z in numbers])
+        scale = _contact(structure, np.array([ions[z] for z in numbers]), charges)
+        scaled.lattice = Lattice(structure.lattice.matrix / scale)
+        return scaled
+    scaled.lattice = Lattice(structure.lattice.matrix / _contact(structure, _atomic_radii(numbers)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            volume = float(DLSVolumePredictor(min_scaling=None, max_scaling=None).predict(scaled))
+        except Exception:  # it raises many kinds where it has no data; atoms that touch are what is left then
+            return scaled
+    if math.isfinite(volume) and 0.2 < volume / scaled.volume < 5:
+        scaled.lattice = Lattice(scaled.lattice.matrix * (volume / scaled.volume) ** (1 / 3))
     return scaled
 
 
-def _contact(structure: Structure, states: dict[int, int]) -> float:
+def _contact(structure: Structure, radii: np.ndarray, charges: np.ndarray | None = None) -> float:
     """Distances over sums of radii, averaged over each atom's nearest: of opposite charge if there are charges.
 
     An atom's nearest are those up to `SHELL` times as far as the very nearest.
     """
-    numbers = [site.specie.Z for site in structure]
-    charges = np.array([states.get(z, 0) for z in numbers])
-    radii = np.array([radius(z, states.get(z)) for z in numbers])
     reach = 2.5 * float(radii.max())
-    while True:
+    for _ in range(8):
         first, second, _, distances = structure.get_neighbor_list(reach)
-        counted = charges[first] * charges[second] < 0 if states else np.ones(len(first), bool)
+        counted = np.ones(len(first), bool) if charges is None else charges[first] * charges[second] < 0
         first, ratios = first[counted], (distances / (radii[first] + radii[second]))[counted]
-        least = np.full(len(numbers), np.inf)
+        least = np.full(len(radii), np.inf)
         np.minimum.at(least, first, ratios)
         if np.isfinite(least).all() and SHELL * (least * 2 * radii).max() <= reach:
-            return float(ratios[ratios <= SHELL * least[first]].mean())
+            break
         reach *= 1.5
+    return float(ratios[ratios <= SHELL * least[first]].mean()) if len(ratios) else 1.0
 
 
 def _far_enough(structure: Structure) -> bool:
-    states = usual_states(_amounts([site.specie.Z for site in structure])) or {}
-    radii = np.array([radius(site.specie.Z, states.get(site.specie.Z)) for site in structure])
+    """Whether no two atoms are nearer than `SHORTEST` times the sum of their covalent radii."""
+    radii = np.array([_covalent_radius(site.specie.symbol) for site in structure])
     first, second, _, distances = structure.get_neighbor_list(2 * float(radii.max()))
     return bool((distances >= SHORTEST * (radii[first] + radii[second])).all())
 
 
 @functools.cache
-def radius(z: int, state: int | None = None) -> float:
-    """Å: ionic where a state is given and its radius known, else atomic, else 1.5."""
-    element = Element.from_Z(z)
+def _ionic_radius(z: int, state: int) -> float | None:
+    """Å; None for state 0 and where none is known."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ionic = element.ionic_radii.get(state) if state else None
-        known = ionic or element.atomic_radius or element.atomic_radius_calculated
-    return float(known) if known else 1.5
+        return Element.from_Z(z).ionic_radii.get(state) if state else None
+
+
+def _atomic_radii(numbers: Sequence[int]) -> np.ndarray:
+    """Å; 1.5 where none is known."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        known = {z: Element.from_Z(z) for z in set(numbers)}
+        radii = {z: float(e.atomic_radius or e.atomic_radius_calculated or 1.5) for z, e in known.items()}
+    return np.array([radii[z] for z in numbers])
+
+
+def _covalent_radius(symbol: str) -> float:
+    """Å, of Cordero et al., Dalton Trans. 2832 (2008); 1.5 where it has none."""
+    return float(CovalentRadius.radius.get(symbol, 1.5))
 
 
 @functools.cache

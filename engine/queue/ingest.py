@@ -9,7 +9,7 @@ from pymatgen.core import Composition
 
 from matscreen.engine import rundir
 from matscreen.engine.computed import add_computed
-from matscreen.engine.queue.manifest import Entry, Status, read_manifest, settled, write_manifest
+from matscreen.engine.queue.manifest import Entry, Manifest, Status, read_manifest, settled, write_manifest
 from matscreen.engine.queue.results import Calculated, UnfinishedError, read_calculation, read_store
 from matscreen.models.elements import ATOMIC_NUMBERS
 from matscreen.models.errors import InputError
@@ -38,12 +38,23 @@ def ingest(queue: Path, elements: Path, run: Path | None = None, store: Path | N
     InputError if the queue, its run or the elements cannot be used. What is unfinished, broken or of another compound
     stays queued, with the reason in the manifest.
     """
-    manifest = read_manifest(queue)
-    run = run or Path(manifest.run)
-    if rundir.read_config(run).fingerprint != manifest.fingerprint:
-        raise InputError(f"{queue} was made from another run than {run}")
+    run = run or Path(read_manifest(queue).run)
     references = read_elements(elements)
     stored = read_store(store) if store else {}
+    with rundir.locked(run):
+        manifest = read_manifest(queue)
+        if rundir.read_config(run).fingerprint != manifest.fingerprint:
+            raise InputError(f"{queue} was made from another run than {run}")
+        return _ingest(queue, manifest, references, run, stored)
+
+
+def _ingest(
+    queue: Path,
+    manifest: Manifest,
+    references: dict[str, float],
+    run: Path,
+    stored: dict[str, Calculated | UnfinishedError],
+) -> Ingested:
     finished: dict[str, tuple[str, float]] = {}
     done, left = [], []
     states: dict[str, tuple[Status, str]] = {}
@@ -55,19 +66,20 @@ def ingest(queue: Path, elements: Path, run: Path | None = None, store: Path | N
             calculated = stored.get(entry.folder) or read_calculation(queue / entry.folder)
             if isinstance(calculated, UnfinishedError):
                 raise calculated
+            if manifest.code in ("vasp", "qe", "jobflow") and calculated.code != manifest.code:
+                raise UnfinishedError(f"a result of {calculated.code} in a queue for {manifest.code}")
             energy = formation_energy(calculated, entry.formula, references)
         except UnfinishedError as error:
+            (queue / entry.folder / "finished").unlink(missing_ok=True)  # of the SLURM script: it runs again
             states[entry.folder] = ("queued", str(error))
             left.append((entry.formula, entry.folder, str(error)))
             continue
-        finished[entry.folder] = (entry.formula, energy)
+        finished[f"{queue.resolve().name}/{entry.folder}/{entry.structure_sha256[:8]}"] = (entry.formula, energy)
         states[entry.folder] = ("done", "")
         done.append((entry.formula, entry.folder, energy))
-    with rundir.locked(run):
-        if finished:
-            name = queue.resolve().name
-            add_computed(run, {f"{name}/{folder}": found for folder, found in finished.items()})
-        write_manifest(queue, settled(manifest, states))
+    if finished:
+        add_computed(run, finished)
+    write_manifest(queue, settled(manifest, states))
     return Ingested(done, left)
 
 

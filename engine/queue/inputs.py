@@ -16,41 +16,51 @@ Writer = Callable[[Structure, Path], None]
 
 QE_PREFIX = "matscreen"
 KPOINTS_PER_ATOM = 1000
-"""Grid density, k points times atoms, of VASP and Quantum ESPRESSO alike (the Materials Project's)."""
+"""k points times atoms of Quantum ESPRESSO's grids; VASP's are those of `MPRelaxSet`."""
 
 DEFAULT_CUTOFF, CHARGE_TIMES = 60.0, 8.0
 """Ry; where a pseudopotential does not suggest one, and how much more the charge density takes (ultrasoft)."""
+
+PBE = frozenset(("PBE", "SLA PW PBE PBE", "SLA PW PBX PBC", "PBE PBE PBE PBE"))
+"""Spellings of it in UPF files, older ones by its four parts."""
 
 MAGNETIC = frozenset(("V", "Cr", "Mn", "Fe", "Co", "Ni", "Ce", "Eu", "Gd", "U", "Np", "Pu"))
 
 
 def vasp(structure: Structure, folder: Path) -> None:
-    """INCAR, KPOINTS and POSCAR of pymatgen's `MPRelaxSet`; POTCAR.spec names the potentials, it holds none of them."""
+    """INCAR, KPOINTS and POSCAR of pymatgen's `MPRelaxSet`; POTCAR.spec names the potentials, it holds none of them.
+
+    Without its Hubbard U: formation energies are differences to the elements, which have none.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         ordered = structure.get_sorted_structure()
-        MPRelaxSet(ordered).write_input(str(folder), make_dir_if_not_present=True, potcar_spec=True)
+        MPRelaxSet(ordered, user_incar_settings={"LDAU": False}).write_input(
+            str(folder), make_dir_if_not_present=True, potcar_spec=True
+        )
 
 
 def quantum_espresso(pseudopotentials: Path) -> Writer:
     """What writes `pw.in` for a variable-cell relaxation with the UPF files of a folder, one an element.
 
-    InputError if the folder holds none.
+    All of one functional, PBE if there are such for every element. InputError if the folder holds none.
     """
     if not pseudopotentials.is_dir():
         raise InputError(f"no such folder of pseudopotentials: {pseudopotentials}")
-    files: dict[str, Path] = {}
+    by_functional: dict[str, dict[str, Path]] = {}
     for file in sorted(pseudopotentials.iterdir()):
         symbol = re.split(r"[._-]", file.name, maxsplit=1)[0].capitalize()
         if file.suffix.lower() == ".upf" and Element.is_valid_symbol(symbol):
-            files.setdefault(symbol, file)
-    if not files:
+            by_functional.setdefault(functional(file), {}).setdefault(symbol, file)
+    if not by_functional:
         raise InputError(f"{pseudopotentials} holds no pseudopotentials named by element, such as Na.pbe-….UPF")
 
     def write(structure: Structure, folder: Path) -> None:
         symbols = sorted({site.specie.symbol for site in structure})
-        if missing := [symbol for symbol in symbols if symbol not in files]:
-            raise InputError(f"{pseudopotentials} has no pseudopotential of {', '.join(missing)}")
+        named = sorted(by_functional, key=lambda name: (name != "PBE", name))
+        files = next((by_functional[name] for name in named if set(symbols) <= set(by_functional[name])), None)
+        if files is None:
+            raise InputError(f"{pseudopotentials} has no pseudopotentials of one functional for {', '.join(symbols)}")
         suggested = [suggested_cutoffs(files[symbol]) for symbol in symbols]
         wave = max(cutoff for cutoff, _ in suggested)
         system = {
@@ -84,11 +94,24 @@ def quantum_espresso(pseudopotentials: Path) -> Writer:
     return write
 
 
+def functional(file: Path) -> str:
+    """The exchange-correlation functional that a UPF file names, in one spelling; empty where it names none."""
+    head = _head(file)
+    match = re.search(r'\bfunctional\s*=\s*"([^"]+)"', head) or re.search(
+        r"^\s*(\S.*?)\s+Exchange-Correlation", head, re.MULTILINE
+    )
+    name = " ".join(match[1].upper().replace("-", " ").split()) if match else ""
+    return "PBE" if name in PBE else name
+
+
+def _head(file: Path) -> str:
+    with file.open(errors="replace") as stream:
+        return stream.read(20_000)
+
+
 def suggested_cutoffs(file: Path) -> tuple[float, float]:
     """Ry: the cutoffs of wave functions and charge that a UPF file suggests; a usual one, and 0, where it does not."""
-    with file.open(errors="replace") as stream:
-        head = stream.read(20_000)
-    found = []
+    head, found = _head(file), []
     for attribute, words in (("wfc_cutoff", "for wavefunctions"), ("rho_cutoff", "for charge density")):
         match = re.search(rf'\b{attribute}\s*=\s*"\s*([0-9.eE+-]+)', head) or re.search(
             rf"Suggested minimum cutoff {words}:\s*([0-9.]+)", head

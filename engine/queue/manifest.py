@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pymatgen.core import Structure
 from pymatgen.io.cif import CifWriter
@@ -13,8 +13,10 @@ from pymatgen.io.cif import CifWriter
 from matscreen.engine.queue.decorate import Proposal
 from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
+from matscreen.models.formula import parse_formula
 
-Status = Literal["queued", "done", "failed"]
+Status = Literal["queued", "done"]
+STATUSES = get_args(Status)
 FORMAT = 1
 
 
@@ -31,7 +33,7 @@ class Entry:
     hull_distance_ev_atom : predicted
     prototype, parent, likelihood : see `decorate.Proposal`
     structure_sha256 : of its `structure.cif`
-    status : queued, done, or failed with a `reason`
+    status : queued or done; what was found unfinished is queued with a `reason`
     """
 
     folder: str
@@ -95,21 +97,35 @@ def read_manifest(queue: Path) -> Manifest:
         told = json.loads((queue / "manifest.json").read_text())
         if told["format"] != FORMAT:
             raise ValueError(f"its format is {told['format']}, this version reads {FORMAT}")
+        for entry in told["entries"]:
+            _check(entry)
         manifest = Manifest(
             str(told["run"]),
             str(told["fingerprint"]),
             str(told["code"]),
             tuple(Entry(**entry) for entry in told["entries"]),
         )
-        for entry in manifest.entries:
-            path = PurePosixPath(entry.folder)
-            if path.is_absolute() or ".." in path.parts or entry.status not in ("queued", "done", "failed"):
-                raise ValueError(f"{entry.folder!r} is no folder of this queue")
     except FileNotFoundError:
         raise InputError(f"{queue} is no queue: it has no manifest.json") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{queue / 'manifest.json'} cannot be used: {type(error).__name__}: {error}") from None
     return manifest
+
+
+def _check(entry: dict[str, Any]) -> None:
+    """ValueError for an entry whose values are not what `Entry` says; a manifest may come from anywhere."""
+    texts = ("folder", "formula", "prototype", "parent", "structure_sha256", "status", "reason")
+    numbers = ("candidate", "rank", "hull_distance_ev_atom")
+    if not all(isinstance(entry[name], str) for name in texts) or not all(
+        isinstance(entry[name], int | float) for name in numbers
+    ):
+        raise ValueError(f"an entry has values of the wrong kind: {str(entry)[:80]}")
+    if not isinstance(entry["likelihood"], float | int | None):
+        raise ValueError(f"the likelihood of {entry['folder']!r} is no number")
+    parse_formula(entry["formula"])
+    path = PurePosixPath(entry["folder"])
+    if path.is_absolute() or ".." in path.parts or "\0" in entry["folder"] or entry["status"] not in STATUSES:
+        raise ValueError(f"{entry['folder']!r} is no folder of this queue")
 
 
 def settled(manifest: Manifest, found: dict[str, tuple[Status, str]]) -> Manifest:

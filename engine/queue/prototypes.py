@@ -41,6 +41,8 @@ class Prototype:
 
 def prototype(name: str, structure: Structure) -> Prototype:
     """The prototype that an ordered structure is; ValueError for a disordered or too large one."""
+    if len(structure) > 8 * MOST_SITES:  # a conventional cell is up to four primitive ones
+        raise ValueError(f"it has {len(structure)} atoms, more than {8 * MOST_SITES}")
     if not structure.is_ordered:
         raise ValueError("its sites are not each taken by one element")
     with warnings.catch_warnings():
@@ -77,7 +79,7 @@ def from_path(path: Path) -> tuple[list[Prototype], list[str]]:
     under `structure`. InputError if nothing is there.
     """
     if path.is_dir():
-        named = [(file.name, file) for file in sorted(path.glob("*.cif"))]
+        named = [(file.name, file) for file in sorted(path.iterdir()) if file.suffix.lower() == ".cif"]
         if not named:
             raise InputError(f"{path} holds no .cif files")
         return _collect((name, _read_cif, file) for name, file in named)
@@ -89,7 +91,7 @@ def from_path(path: Path) -> tuple[list[Prototype], list[str]]:
         listed = json.loads(path.read_text())
     except FileNotFoundError:
         raise InputError(f"no such file or folder: {path}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is neither a folder of CIF files nor a JSON list of structures: {error}") from None
     if not isinstance(listed, list):
         raise InputError(f"{path} holds no list of structures")

@@ -1,24 +1,27 @@
 """What finished calculations say: VASP's vasprun.xml, Quantum ESPRESSO's XML, the documents of a jobflow store."""
 
+import gzip
 import json
 import math
+import re
 import warnings
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pymatgen.core import Composition
 from pymatgen.io.vasp import Vasprun
 
 from matscreen.engine.queue.flows import FOLDER
+from matscreen.engine.queue.inputs import QE_PREFIX
+from matscreen.models.elements import ATOMIC_NUMBERS
 from matscreen.models.errors import InputError
 
 HARTREE_EV = 27.211386245988
 """CODATA 2018."""
 
-LARGEST_FILE = 2_000_000_000
-"""Bytes; of outputs that are read."""
+LARGEST_FILE = 200_000_000
+"""Bytes, unpacked; of outputs that are read, each of which takes some ten times as much memory."""
 
 
 class UnfinishedError(Exception):
@@ -41,12 +44,12 @@ class Calculated:
 
 def read_calculation(folder: Path) -> Calculated:
     """The finished calculation in a folder; UnfinishedError if there is none that can be trusted."""
-    readers = (("vasprun.xml", _vasp), ("vasprun.xml.gz", _vasp), ("*.xml", _espresso), ("*.save/*.xml", _espresso))
+    readers = (("vasprun.xml", _vasp), ("vasprun.xml.gz", _vasp), (f"{QE_PREFIX}.xml", _espresso), ("*.xml", _espresso))
     for pattern, read in readers:
         for file in sorted(folder.glob(pattern)):
-            if file.stat().st_size > LARGEST_FILE:
-                raise UnfinishedError(f"{file.name} is too large to be read")
             try:
+                if _size(file) > LARGEST_FILE:
+                    raise UnfinishedError(f"{file.name} is too large to be read")
                 return _checked(read(file))
             except UnfinishedError:
                 raise
@@ -68,7 +71,7 @@ def read_store(path: Path) -> dict[str, Calculated | UnfinishedError]:
             raise ValueError("it holds no list")
     except FileNotFoundError:
         raise InputError(f"no such file: {path}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is no store of documents in JSON: {_line(error)}") from None
     found: dict[str, Calculated | UnfinishedError] = {}
     for document in sorted((d for d in documents if isinstance(d, dict)), key=lambda d: str(d.get("completed_at"))):
@@ -87,9 +90,24 @@ def read_store(path: Path) -> dict[str, Calculated | UnfinishedError]:
     return found
 
 
+def _size(file: Path) -> int:
+    """Bytes, unpacked; counted no further than beyond `LARGEST_FILE`."""
+    if file.suffix != ".gz":
+        return file.stat().st_size
+    size = 0
+    with gzip.open(file) as stream:
+        while size <= LARGEST_FILE and (block := stream.read(2**20)):
+            size += len(block)
+    return size
+
+
 def _checked(found: Calculated) -> Calculated:
     if not math.isfinite(found.energy_ev) or not found.composition:
         raise UnfinishedError("its energy is not a number")
+    if unknown := [symbol for symbol in found.composition if symbol not in ATOMIC_NUMBERS]:
+        raise UnfinishedError(f"{unknown[0]!r} in it is no element")
+    if not all(isinstance(n, int | float) and 0 < n < math.inf for n in found.composition.values()):
+        raise UnfinishedError("its composition is none")
     return found
 
 
@@ -97,6 +115,8 @@ def _vasp(file: Path) -> Calculated:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         run = Vasprun(file, parse_dos=False, parse_eigen=False, parse_potcar_file=False)
+    if run.is_hubbard:
+        raise UnfinishedError("it has a Hubbard U, which the elements' energies cannot have: take LDAU out")
     if not run.converged_electronic or not run.converged_ionic:
         raise UnfinishedError(f"not converged ({'electrons' if not run.converged_electronic else 'ions'})")
     composition = run.final_structure.composition.get_el_amt_dict()
@@ -108,16 +128,19 @@ def _espresso(file: Path) -> Calculated:
     output = root.find("output")
     if not root.tag.endswith("espresso") or output is None:
         raise UnfinishedError(f"{file.name} is no finished output of pw.x")
-    for part in ("scf_conv", "opt_conv"):
+    relaxed = "relax" in (root.findtext("input/control_variables/calculation") or "")
+    for part in ("scf_conv", *(("opt_conv",) if relaxed else ())):
         told = output.findtext(f"convergence_info/{part}/convergence_achieved")
-        if told is not None and told.strip().lower() != "true":
+        if told is None or told.strip().lower() != "true":
             raise UnfinishedError(f"not converged ({'electrons' if part == 'scf_conv' else 'ions'})")
-    if (root.findtext("exit_status") or root.findtext("status") or "0").strip() not in ("0",):
-        raise UnfinishedError(f"pw.x ended with status {root.findtext('exit_status') or root.findtext('status')}")
+    status = (root.findtext("exit_status") or root.findtext("status") or "missing").strip()  # by version
+    if status != "0":
+        raise UnfinishedError(f"pw.x ended with status {status}")
     energy = output.findtext("total_energy/etot")
     counts: dict[str, float] = {}
     for atom in output.iterfind("atomic_structure/atomic_positions/atom"):
-        symbol = atom.get("name", "").rstrip("0123456789")
+        label = re.match(r"[A-Z][a-z]?", atom.get("name", ""))  # Fe1, Fe_up and the like are iron
+        symbol = label[0] if label else ""
         counts[symbol] = counts.get(symbol, 0) + 1
     if energy is None or not counts:
         raise UnfinishedError("it has no total energy")
@@ -126,6 +149,8 @@ def _espresso(file: Path) -> Calculated:
 
 def _document(document: dict[str, Any]) -> Calculated:
     """A job's document: its `output`, or the `output` in it (atomate2's tasks), has `energy` (eV) and `structure`."""
+    if document.get("state", document["output"].get("state", "successful")) != "successful":
+        raise UnfinishedError("its task is not marked successful")
     output = document["output"]
     if isinstance(output.get("output"), dict):
         output = output["output"]
@@ -133,8 +158,7 @@ def _document(document: dict[str, Any]) -> Calculated:
     counts: dict[str, float] = {}
     for site in sites:
         for species in site["species"]:
-            counts[species["element"]] = counts.get(species["element"], 0) + species["occu"]
-    Composition(counts)  # refuses what is no element
+            counts[str(species["element"])] = counts.get(str(species["element"]), 0) + species["occu"]
     return Calculated(counts, float(output["energy"]), "jobflow")
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
 
+MOST_TASKS = 1000
+"""Of an array, as SLURM allows by default; with more entries a task does several, one after the other."""
+
 COMMANDS = {"vasp": "srun vasp_std > vasp.out", "qe": "srun pw.x -in pw.in > pw.out"}
 
 _SCRIPT = """#!/bin/bash
@@ -22,29 +25,38 @@ set -euo pipefail
 folders=(
 {folders}
 )
-cd "${{folders[$SLURM_ARRAY_TASK_ID]}}"
-if [ -e finished ]; then exit 0; fi
-{command}
-touch finished
+for ((i = SLURM_ARRAY_TASK_ID; i < ${{#folders[@]}}; i += {tasks_in_all})); do
+  (
+    cd "${{folders[$i]}}"
+    if [ -e finished ]; then exit 0; fi
+    {command}
+    touch finished # `matscreen queue ingest` takes it away again from what did not converge
+  )
+done
 """
 
 
 def write_script(
     out: Path, folders: Sequence[str], code: str, command: str = "", hours: int = 24, tasks: int = 16, at_once: int = 50
 ) -> None:
-    """Write `submit.sh`; InputError if there is nothing to submit, or no command for the code."""
-    command = command or COMMANDS.get(code, "")
-    if not command:
-        raise InputError(f"a SLURM script over {code} needs --command, which runs in each folder")
-    if not folders:
-        raise InputError("no structure was found for any candidate: there is nothing to submit")
+    """Write `submit.sh`; InputError without a command for the code."""
+    command = command_of(code, command)
+    number = min(len(folders), MOST_TASKS)
     listed = "\n".join(f"  {shlex.quote(folder)}" for folder in folders)
     text = _SCRIPT.format(
-        last=len(folders) - 1, at_once=at_once, tasks=tasks, hours=hours, folders=listed, command=command
+        last=number - 1,
+        tasks_in_all=number,
+        at_once=at_once,
+        tasks=tasks,
+        hours=hours,
+        folders=listed,
+        command=command,
     )
+    write_atomically(out / "submit.sh", lambda temporary: temporary.write_text(text))
 
-    def write(temporary: Path) -> None:
-        temporary.write_text(text)
-        temporary.chmod(0o755)
 
-    write_atomically(out / "submit.sh", write)
+def command_of(code: str, command: str) -> str:
+    """What runs in each folder: `command`, or the code's own. InputError where neither is there."""
+    if not (command or code in COMMANDS):
+        raise InputError(f"a SLURM script over {code} needs --command, which runs in each folder")
+    return command or COMMANDS[code]

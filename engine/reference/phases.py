@@ -106,6 +106,11 @@ class PhaseTable:
         return self._row[rows], distances
 
     @property
+    def on_own_hull(self) -> np.ndarray:
+        """Rows of `table` of the compounds on the hull of their own chemical system: no others matter to any hull."""
+        return self._row[self.index.source]  # type: ignore[no-any-return]
+
+    @property
     def elements(self) -> frozenset[int]:
         """Atomic numbers that occur in compounds; the table knows nothing of any other element but itself."""
         return frozenset(z for row in self.table["elements"].to_pylist() if len(row) > 1 for z in row)

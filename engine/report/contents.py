@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matscreen.engine import rundir
+from matscreen.engine.computed import read_computed
+from matscreen.engine.reference import PhaseTable
 from matscreen.engine.report.categories import Counts
+from matscreen.engine.rescreen import RESCREENED, current_candidates, with_computed
 from matscreen.engine.scan import reopen
 from matscreen.engine.shortlist import Filters, shortlist
 from matscreen.models.calibration import expectation
@@ -32,21 +36,18 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
     InputError and JobError as `rundir.open_candidates`.
     """
     config, summary = rundir.read_config(path), rundir.read_summary(path)
-    opened = rundir.open_candidates(path)
+    computed = read_computed(path) if (path / RESCREENED).is_file() else None
     counts, distances = Counts(), []
+    kept: list[pa.Table] = []
     occurrences: Counter[str] = Counter()
-    shown, looked_at = opened.schema_arrow.empty_table().replace_schema_metadata(None), 0
-    removed: Counter[str] = Counter()
-    for group in range(opened.num_row_groups):
-        table = opened.read_row_group(group).replace_schema_metadata(None)
+    for table in _tables(path):
         counts.count(table)
         seen = pc.value_counts(pc.list_flatten(table["elements"].combine_chunks()))
         occurrences.update({row["values"]: row["counts"] for row in seen.to_pylist()})
         distances.append(table["hull_distance_ev_atom"].to_numpy())
-        if len(shown) < listed:
-            looked_at += len(table)
-            shown, more = shortlist(pa.concat_tables([shown, table]), filters)
-            removed.update(more)
+        if filters or sum(len(one) for one in kept) < listed:
+            kept.append(table)
+    shown, removed = shortlist(pa.concat_tables(kept), filters)
     shown = shown.slice(0, listed)
     job = reopen(path, config)
     return {
@@ -62,14 +63,15 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
             "versions": json.loads((path / "run.json").read_text())["versions"],
             "student": bool(config.model["student"]),
         },
-        "summary": {key: summary[key] for key in ("compositions", "screened", "candidates", "by_arity", "throughput")}
-        | {"predicted_by_the_model_itself": summary.get("predicted_by_the_model_itself")},
+        "summary": {key: summary[key] for key in ("compositions", "screened", "by_arity", "throughput")}
+        | {"candidates": sum(map(len, distances))},
         "categories": counts.rows(),
         "occurrences": dict(sorted(occurrences.items())),
         "histogram": _histogram(np.concatenate([np.zeros(0), *distances])),
-        "filters": {"removed": dict(removed), "looked_at": looked_at},
+        "filters": removed,
         "candidates": _columns(shown.combine_chunks()),
-        "phases": _phases(job.phases.table, set(job.space.elements)),
+        "phases": _phases(job.phases if computed is None else with_computed(job.phases, computed), job.space.elements),
+        "computed": None if computed is None else sorted(set(computed.table["formula"].to_pylist())),
         "model": _card(job.model.card),
         "expectation": expectation(job.model.card, config.threshold) or "",
         "reference": {
@@ -129,13 +131,26 @@ def _columns(shown: pa.Table) -> dict[str, Any]:
     }
 
 
-def _phases(table: pa.Table, elements: set[int]) -> list[list[Any]]:
-    """[formula, atomic numbers, fractions, energy] of the reference compounds within the elements."""
-    rows = zip(*(table[name].to_pylist() for name in table.column_names[:4]), strict=True)
+def _tables(path: Path) -> Iterator[pa.Table]:
+    """The run's list as it stands, best first, in pieces; at least one."""
+    if (path / RESCREENED).is_file():
+        yield current_candidates(path)[0]
+        return
+    opened = rundir.open_candidates(path)
+    for group in range(opened.num_row_groups):
+        yield opened.read_row_group(group).replace_schema_metadata(None)
+    if not opened.num_row_groups:
+        yield opened.schema_arrow.empty_table().replace_schema_metadata(None)
+
+
+def _phases(phases: PhaseTable, elements: Iterable[int]) -> list[list[Any]]:
+    """[formula, atomic numbers, fractions, energy, whether on the hull of its own system] of compounds within them."""
+    allowed, on_hull = set(elements), set(phases.on_own_hull.tolist())
+    rows = zip(*(phases.table[name].to_pylist() for name in phases.table.column_names[:4]), strict=True)
     return [
-        [formula, own, [round(f, 6) for f in fractions], round(energy, 5)]
-        for formula, own, fractions, energy in rows
-        if len(own) > 1 and set(own) <= elements
+        [formula, own, [round(f, 6) for f in fractions], round(energy, 5), int(row in on_hull)]
+        for row, (formula, own, fractions, energy) in enumerate(rows)
+        if len(own) > 1 and set(own) <= allowed
     ]
 
 

@@ -70,7 +70,8 @@ def categories_figure(told: dict[str, Any]) -> "Figure":
     rows = told["categories"]
     arities = sorted({k for row in rows for k in row["arity"]})
     height = 0.8 / max(len(arities), 1)
-    for number, (k, colour) in enumerate(zip(arities, COLOURS, strict=False)):
+    for number, k in enumerate(arities):
+        colour = COLOURS[number % len(COLOURS)]
         counts = [row["arity"].get(k, {"systems": 0})["systems"] for row in rows]
         at = np.arange(len(rows)) + (number - (len(arities) - 1) / 2) * height
         axes.barh(at, counts, height, color=colour, label=f"{k} elements")

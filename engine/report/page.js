@@ -134,10 +134,9 @@ function draw() {
     line.append(...COLUMNS.map((column) => column.cell(r)));
     return line;
   }));
-  const listed = count < summary.candidates ? `the best ${number(count)} of ` : "";
-  const removed = Object.entries(data.filters.removed).map(([name, n]) => `${name} ${number(n)}`).join(", ");
-  $("shown").textContent = `${number(rows.length)} of ${listed}${number(count < summary.candidates ? summary.candidates : count)} candidates` +
-    (removed ? `; left out when this page was written: ${removed}, of the best ${number(data.filters.looked_at)}` : "");
+  const removed = Object.entries(data.filters).map(([name, n]) => `${name} ${number(n)}`).join(", ");
+  $("shown").textContent = `${number(rows.length)} of ${number(count)} candidates` +
+    (count < summary.candidates ? ` listed here, of ${number(summary.candidates)} in all` : "") + (removed ? `; left out: ${removed}` : "");
   $("page").textContent = `page ${page + 1} of ${number(pages)}`;
   $("previous").disabled = page === 0;
   $("next").disabled = page === pages - 1;
@@ -154,6 +153,7 @@ function save() {
 
 // ---------------------------------------------------------------- hull diagrams
 const CORNERS = { 3: [[0, 0], [1, 0], [0.5, Math.sqrt(3) / 2]], 4: [[0, 0, 0], [1, 0, 0], [0.5, Math.sqrt(3) / 2, 0], [0.5, Math.sqrt(3) / 6, Math.sqrt(2 / 3)]] };
+const MOST_PHASES = 80; // of four elements: a second of work
 const LAYOUT = { font: { family: "system-ui, sans-serif", size: 13, color: BLACK }, paper_bgcolor: "white", plot_bgcolor: "white", hovermode: "closest", margin: { l: 60, r: 20, t: 20, b: 50 }, legend: { orientation: "h", y: -0.12 } };
 const CONFIG = { responsive: true, displaylogo: false };
 
@@ -162,8 +162,13 @@ function fractionsOf(numbers, amounts, own) {
   return own.map((z) => { const at = numbers.indexOf(z); return at < 0 ? 0 : amounts[at] / total; });
 }
 function show(name, highlighted = -1) {
-  const own = symbolsOf(name).filter((z) => z > 0).sort((a, b) => a - b);
-  const k = own.length;
+  const own = [...new Set(symbolsOf(name))].sort((a, b) => a - b);
+  const k = own.length, foreign = own.filter((z) => !run.elements.includes(SYMBOLS[z]));
+  if (foreign.length) { // of which this page holds no phases: a diagram would be wrong
+    Plotly.purge("plot");
+    $("diagram-note").textContent = `Only elements of this run: ${run.elements.join(", ")}.`;
+    return;
+  }
   $("system").value = own.map((z) => SYMBOLS[z]).join("-");
   if (k < 2 || k > 4) {
     Plotly.purge("plot");
@@ -172,15 +177,20 @@ function show(name, highlighted = -1) {
   }
   const within = (numbers) => numbers.every((z) => own.includes(z));
   const known = own.map((z, at) => ({ name: SYMBOLS[z], x: own.map((_, j) => (j === at ? 1 : 0)), e: 0 }));
-  for (const [formula, numbers, fractions, energy] of data.phases) if (within(numbers)) known.push({ name: formula, x: fractionsOf(numbers, fractions, own), e: energy });
+  for (const [formula, numbers, fractions, energy, low] of data.phases) if (within(numbers)) known.push({ name: formula, x: fractionsOf(numbers, fractions, own), e: energy, low });
   const least = new Map(); // of equal compositions the lowest: the others are on no hull
   known.forEach((p) => { const key = p.x.map((f) => f.toFixed(6)).join(); if (!least.has(key) || least.get(key).e > p.e) least.set(key, p); });
-  const phases = [...least.values()].filter((p) => p.e <= 0);
+  const phases = [...least.values()].filter((p) => p.low !== 0 && p.e <= 0); // others are on no hull of more elements either
+  if (k === 4 && phases.length > MOST_PHASES) {
+    Plotly.purge("plot");
+    $("diagram-note").textContent = `${phases.length} known phases: too many for a diagram of four elements; take three of them.`;
+    return;
+  }
   const facets = hullFacets(phases, k), onHull = new Set(facets.flat());
   const stable = phases.filter((_, i) => onHull.has(i)), above = known.filter((p) => !stable.includes(p));
   const found = [];
   for (let r = 0; r < count; r++) if (within(elementsOf(r))) found.push({ row: r, name: c.formula[r], x: fractionsOf(elementsOf(r), amountsOf(r), own), e: c.energy[r], d: c.distance[r] });
-  $("diagram-note").textContent = `${stable.length - k} known compounds on the hull, ${above.length} above it, ${found.length} candidates` +
+  $("diagram-note").textContent = `${stable.length - k} known compounds on the hull, ${above.length} above it, ${found.length} candidates` + (data.computed ? `; ${data.computed.length} compounds calculated since the scan` : "") +
     (highlighted >= 0 ? `; ${c.formula[highlighted]} and what it would be made of: ${c.decomposition[highlighted]}` : "");
   const lines = tieLines(facets).map(([a, b]) => [phases[a], phases[b]]);
   const mark = found.filter((p) => p.row === highlighted);
@@ -209,7 +219,7 @@ function show(name, highlighted = -1) {
     ? { xaxis: { title: { text: `fraction of ${SYMBOLS[own[1]]}` }, range: [-0.03, 1.03], zeroline: false }, yaxis: { title: { text: "formation energy (eV/atom)" }, zeroline: true, zerolinecolor: "#d9dde3" } }
     : k === 3
       ? { xaxis: { ...bare, range: [-0.08, 1.08] }, yaxis: { ...bare, scaleanchor: "x", range: [-0.08, 0.95] }, margin: { l: 10, r: 10, t: 10, b: 40 } }
-      : { scene: { xaxis: bare, yaxis: bare, zaxis: bare, camera: { eye: { x: 1.2, y: -1.2, z: 0.4 }, center: { x: 0, y: 0, z: -0.12 } } }, margin: { l: 0, r: 0, t: 0, b: 40 } };
+      : { scene: { xaxis: bare, yaxis: bare, zaxis: bare, camera: { eye: { x: 1.4, y: -1.4, z: 0.45 }, center: { x: 0, y: 0, z: -0.1 } } }, margin: { l: 0, r: 0, t: 0, b: 40 } };
   Plotly.react("plot", traces, { ...LAYOUT, ...axes }, CONFIG);
 }
 

@@ -68,7 +68,7 @@ def diverse(elements: np.ndarray, amounts: np.ndarray, alike: float, backend: Ba
     Parameters
     ----------
     elements, amounts : as in `nearest_phase`, the best first; K at most 10
-    alike : up to this distance two are alike; less than 1/K, as two such hold the largest element of either
+    alike : up to this distance two are alike; at most 1/K, as two such hold the largest element of either
 
     Returns
     -------

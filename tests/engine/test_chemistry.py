@@ -94,10 +94,10 @@ def test_what_is_known_nearby(phases: PhaseTable) -> None:
 
 
 def test_an_analogue_is_the_nearest_by_mendeleev_number() -> None:
-    names = ["MgO", "SrO", "KCl", "CaS", "CaO2", "CaO", "K2S"]
+    names = ["MgO", "SrO", "KCl", "CaS", "CaO2", "CaO", "K2S", "CsLiS", "KNaS"]
     phases = PhaseTable("own", names, np.full(len(names), -1.0), names, {})
-    rows = analogues(*arrays("CaO", "BaO", "Na2O", "Na2O3", "LiF"), phases)
-    assert [names[row] if row >= 0 else None for row in rows] == ["SrO", "SrO", "K2S", None, "KCl"]
+    rows = analogues(*arrays("CaO", "BaO", "Na2O", "Na2O3", "LiF", "LiNaS"), phases)
+    assert [names[row] if row >= 0 else None for row in rows] == ["SrO", "SrO", "K2S", None, "KCl", "KNaS"]
 
 
 def test_without_any_known_compound(phases: PhaseTable) -> None:

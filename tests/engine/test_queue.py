@@ -19,14 +19,16 @@ from matscreen.engine import CompositionSpace, PhaseTable, Run, cli, rundir, sca
 from matscreen.engine.computed import read_computed
 from matscreen.engine.queue import slurm
 from matscreen.engine.queue.build import build_queue
-from matscreen.engine.queue.decorate import Proposal, proposals
+from matscreen.engine.queue.decorate import Proposal, at_likely_volume, proposals
 from matscreen.engine.queue.flows import jobflow
 from matscreen.engine.queue.ingest import formation_energy, ingest, read_elements
 from matscreen.engine.queue.inputs import cif, quantum_espresso, suggested_cutoffs, vasp
 from matscreen.engine.queue.manifest import Manifest, read_manifest
 from matscreen.engine.queue.prototypes import Prototype, aflow, from_path, prototype
 from matscreen.engine.queue.results import Calculated, UnfinishedError, read_calculation, read_store
+from matscreen.engine.report.contents import contents
 from matscreen.engine.rescreen import current_candidates, rescreen
+from matscreen.engine.shortlist import Filters
 from matscreen.models import Model
 from matscreen.models.errors import InputError, JobError
 
@@ -95,6 +97,29 @@ def test_a_sublattice_can_be_split() -> None:
     assert found[0].structure.get_space_group_info()[0] == "P4/mmm"
     assert proposals("KTi2O2", [perovskite], 5)  # titanium on a site of oxygen, too
     assert proposals("KTiO", [perovskite], 5) == []
+
+
+@pytest.mark.parametrize("formula", ["NaCCl", "H2CO"])
+def test_elements_in_state_zero(formula: str, known: tuple[Prototype, ...]) -> None:
+    """Carbon can balance as C⁰, which touches nothing of opposite charge."""
+    for one in proposals(formula, known, 2):
+        assert one.structure.composition.reduced_formula == Composition(formula).reduced_formula
+
+
+def test_volumes_of_the_prototypes_themselves(known: tuple[Prototype, ...]) -> None:
+    """Structures as they were measured: hydrides, carbides, pnictides and metals among them."""
+    off = [
+        np.log(at_likely_volume(one.structure).volume / one.structure.volume)
+        for one in known
+        if len(one.structure.composition) > 1
+    ]
+    assert np.std(off) < 0.3
+    assert np.mean(np.abs(off) < 0.2) > 0.7
+
+
+def test_a_hull_of_mixed_valence_has_room(known: tuple[Prototype, ...]) -> None:
+    magnetite = proposals("Fe3O4", known, 1)[0].structure
+    assert magnetite.volume / len(magnetite) == pytest.approx(10.6, rel=0.3)
 
 
 def test_what_fits_no_prototype(known: tuple[Prototype, ...]) -> None:
@@ -180,6 +205,9 @@ def test_inputs_for_quantum_espresso(tmp_path: Path) -> None:
     (tmp_path / "upf/o_pbe.upf").write_text("Suggested minimum cutoff for wavefunctions:  45. Ry\n")
     assert suggested_cutoffs(tmp_path / "upf/Fe.pbe-spn.UPF") == (90.0, 0.0)
     assert suggested_cutoffs(tmp_path / "upf/o_pbe.upf") == (45.0, 0.0)
+    (tmp_path / "upf/Fe.blyp.UPF").write_text('<PP_HEADER functional="BLYP" wfc_cutoff="30"/>')
+    (tmp_path / "upf/Fe.pbe-spn.UPF").write_text('<PP_HEADER functional="SLA  PW   PBX  PBC" wfc_cutoff="9.0E+01"/>')
+    (tmp_path / "upf/o_pbe.upf").write_text('functional="PBE" Suggested minimum cutoff for wavefunctions:  45. Ry')
     write = quantum_espresso(tmp_path / "upf")
     wustite = Structure.from_spacegroup(
         "Fm-3m", Lattice.cubic(4.3), ["Fe", "O"], [[0, 0, 0], [0.5] * 3]
@@ -188,7 +216,7 @@ def test_inputs_for_quantum_espresso(tmp_path: Path) -> None:
     text = (tmp_path / "pw.in").read_text()
     for wanted in ("ecutwfc = 90.0", "ecutrho = 720.0", "nspin = 2", "Fe.pbe-spn.UPF", "vc-relax"):
         assert wanted in text
-    with pytest.raises(InputError, match="no pseudopotential of Li"):
+    with pytest.raises(InputError, match="no pseudopotentials of one functional for Li"):
         write(Structure(Lattice.cubic(3), ["Li"], [[0, 0, 0]]), tmp_path)
     (tmp_path / "empty").mkdir()
     for folder, said in (("empty", "holds no pseudo"), ("nowhere", "no such folder")):
@@ -198,13 +226,17 @@ def test_inputs_for_quantum_espresso(tmp_path: Path) -> None:
 
 def test_the_slurm_script_runs_each_entry_once(queue: Path) -> None:
     folders = [entry.folder for entry in read_manifest(queue).entries]
+    slurm.MOST_TASKS, most = len(folders) - 1, slurm.MOST_TASKS
     slurm.write_script(queue, folders, "cif", "pwd >> ../../ran")
-    for task in (0, 1, 1):
+    slurm.MOST_TASKS = most
+    for task in (*range(1, len(folders) - 1), 0, 0):
         environment = {**os.environ, "SLURM_ARRAY_TASK_ID": str(task)}
         subprocess.run(["bash", "submit.sh"], cwd=queue, env=environment, check=True)
-    assert [
-        Path(line).relative_to(queue.resolve()).as_posix() for line in (queue / "ran").read_text().split()
-    ] == folders[:2]
+    assert [Path(line).relative_to(queue.resolve()).as_posix() for line in (queue / "ran").read_text().split()] == [
+        *folders[1:-1],
+        folders[0],
+        folders[-1],
+    ]
     with pytest.raises(InputError, match="--command"):
         slurm.write_script(queue, folders, "cif")
 
@@ -215,6 +247,10 @@ def test_hostile_manifests(queue: Path) -> None:
         ({"folder": "../../etc"}, "no folder of this queue"),
         ({"folder": "/etc"}, "no folder of this queue"),
         ({"status": "gone"}, "no folder of this queue"),
+        ({"folder": "a\0b"}, "no folder of this queue"),
+        ({"formula": "(((("}, "FormulaError"),
+        ({"formula": 5}, "wrong kind"),
+        ({"hull_distance_ev_atom": "x"}, "wrong kind"),
         ({"more": 1}, "TypeError"),
     ):
         altered = {**told, "entries": [{**told["entries"][0], **change}]}
@@ -238,7 +274,7 @@ def espresso(folder: Path, counts: dict[str, int], hartree: float, converged: st
         '<qes:espresso xmlns:qes="http://www.quantum-espresso.org/ns/qes/qes-1.0"><output>'
         f"<convergence_info><scf_conv><convergence_achieved>{converged}</convergence_achieved></scf_conv></convergence_info>"
         f"<atomic_structure><atomic_positions>{atoms}</atomic_positions></atomic_structure>"
-        f"<total_energy><etot>{hartree}</etot></total_energy></output><status>{status}</status></qes:espresso>"
+        f"<total_energy><etot>{hartree}</etot></total_energy></output><exit_status>{status}</exit_status></qes:espresso>"
     )
 
 
@@ -286,8 +322,12 @@ def test_the_loop_is_closed(queue: Path, tmp_path: Path) -> None:
     assert len(both) == 2
     with pytest.raises(JobError, match="older than what was calculated"):
         current_candidates(run)
-    rescreen(run)
+    assert rescreen(run).found == {first.formula: 0.0, other.formula: pytest.approx(0, abs=9)}
     assert current_candidates(run)[1] == 2
+    page = contents(run, Filters())
+    assert page["candidates"]["formula"] == current_candidates(run)[0]["formula"].to_pylist()
+    assert page["computed"] == sorted({first.formula, other.formula})
+    assert first.formula in {phase[0] for phase in page["phases"]}
 
 
 @pytest.mark.parametrize(
@@ -297,6 +337,7 @@ def test_the_loop_is_closed(queue: Path, tmp_path: Path) -> None:
         (lambda f: espresso(f, {"Na": 1, "Cl": 1}, -10.0), "is of NaCl"),
         (lambda f: espresso(f, {"Li": 1, "F": 1}, -10.0, converged="false"), "not converged"),
         (lambda f: espresso(f, {"Li": 1, "F": 1}, -10.0, status=3), "status 3"),
+        (lambda f: espresso(f, {"Xq": 1, "F": 1}, -10.0), "no element"),
         (lambda f: espresso(f, {"Li": 1, "F": 1}, float("nan")), "not a number"),
         (lambda f: (f / "matscreen.xml").write_text("<html>login</html>"), "no finished output"),
         (lambda f: (f / "vasprun.xml").write_text("<modeling>"), "vasprun.xml cannot be read"),
