@@ -1,9 +1,10 @@
 """A student for a model: a network small enough to look at every composition first, and how far to trust it.
 
 The student learns what the model predicts for random members of composition space. Then both predict other members.
-Of those that the model puts beyond a threshold, its band is how far on the other side the student puts any of them. Had
-n of those been seen, the chance that the next one lies further out is 1/(n + 1). Each number of elements has bands of
-its own: binaries are few and hard to guess, quaternaries are nearly all of the space and easy.
+Of those that the model puts beyond a threshold, its band is twice as far as the student puts any of them on the other
+side. Had n of those been seen, the chance that the next one of the whole space lies beyond half of the band is
+1/(n + 1); the other half is for spaces that are unlike the whole, of sulphur, carbon and fluorine, say. Each number of
+elements has bands of its own: binaries are few and hard to guess, quaternaries are nearly all of the space and easy.
 """
 
 import math
@@ -35,6 +36,9 @@ NETWORK = "pairnet-student"
 RECIPE = Recipe(epochs=10, batch=1024, learning_rate=2e-3, weight_decay=0.05, anchors=0)
 THRESHOLDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """eV/atom below the hull, for each of which a band is measured."""
+
+MARGIN = 2.0
+"""Times the largest excess that was measured."""
 
 AT_ONCE = 2**17
 """Compositions that model and student both predict at a time."""
@@ -152,7 +156,8 @@ def measure(
         return {arity: {t: figure(found) for t, found in measured.items()} for arity, measured in excess.items()}
 
     return {
-        "bands_ev_atom": told(lambda found: round(max(float(found.max()), 0.0) + 1e-3, 3)),
+        "margin": MARGIN,
+        "bands_ev_atom": told(lambda found: round(MARGIN * max(float(found.max()), 0.0) + 1e-3, 3)),
         "calibrated_on": seen,
         "beyond_threshold": told(len),
         "quantiles_0.9999_ev_atom": told(lambda found: round(float(np.quantile(found, 0.9999)), 3)),

@@ -40,8 +40,8 @@ class Student:
     ----------
     model : the student
     bands : by number of elements, (distance below the hull, band) by rising distance, eV/atom: of the compositions
-        that the teacher puts so far below the hull, none that was measured was put further than the band above that
-        distance by the student
+        that the teacher puts so far below the hull, none that was measured was put further than half of the band above
+        that distance by the student
     """
 
     model: "Model"
