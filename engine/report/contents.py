@@ -23,6 +23,9 @@ from matscreen.models.calibration import expectation
 LISTED = 100_000
 """Most candidates in the table; the counts are of all."""
 
+MATCHES = (0.01, 0.1)
+"""Distances of fractions at which the thesis (3.3.9) takes a known compound for a match."""
+
 BIN = 0.01
 """eV/atom; of the histogram, and wider by powers of two until it has at most `MOST_BINS`."""
 
@@ -40,11 +43,15 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
     counts, distances = Counts(), []
     kept: list[pa.Table] = []
     occurrences: Counter[str] = Counter()
+    matches = dict.fromkeys(MATCHES, 0)
     for table in _tables(path):
         counts.count(table)
         seen = pc.value_counts(pc.list_flatten(table["elements"].combine_chunks()))
         occurrences.update({row["values"]: row["counts"] for row in seen.to_pylist()})
         distances.append(table["hull_distance_ev_atom"].to_numpy())
+        near = table["nearest_phase_distance"].drop_null().to_numpy()
+        for least in MATCHES:
+            matches[least] += int((near <= least + 1e-9).sum())
         if filters or sum(len(one) for one in kept) < listed:
             kept.append(table)
     shown, removed = shortlist(pa.concat_tables(kept), filters)
@@ -65,6 +72,7 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
         },
         "summary": {key: summary[key] for key in ("compositions", "screened", "by_arity", "throughput")}
         | {"candidates": sum(map(len, distances))},
+        "matches": {f"{least:g}": number for least, number in matches.items()},
         "categories": counts.rows(),
         "occurrences": dict(sorted(occurrences.items())),
         "histogram": _histogram(np.concatenate([np.zeros(0), *distances])),

@@ -241,6 +241,10 @@ function counts() {
     })]));
   }
 }
+function matches() {
+  const told = Object.entries(data.matches).map(([least, n]) => `${number(n)} within ${least}`);
+  $("matches").textContent = `Of all candidates, by the distance of their fractions of atoms from a known compound's: ${told.join(", ")}.`;
+}
 const CIVIDIS = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [200, 184, 102], [254, 232, 56]];
 function cividis(t) {
   const at = Math.min(Math.max(t, 0), 1) * 5, i = Math.min(Math.floor(at), 4), f = at - i;
@@ -319,6 +323,7 @@ const options = document.createDocumentFragment();
 for (const name of c.system.words.slice(0, 2000)) { const option = make("option"); option.value = name; options.append(option); }
 $("systems").append(options);
 counts();
+matches();
 periodic();
 cards();
 window.addEventListener("load", () => { // the table can be read while the plots' library, megabytes of it, is

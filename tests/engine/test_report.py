@@ -68,6 +68,8 @@ def test_counts_are_of_all_candidates(run: Run) -> None:
             assert part["systems"] == len(set(mine))
             assert len(part["best"]) == min(2, len(set(mine)))
     assert [row["category"] for row in told["categories"]] == list(CATEGORIES)
+    near = table["nearest_phase_distance"].to_numpy()
+    assert told["matches"] == {"0.01": int((near <= 0.01).sum()), "0.1": int((near <= 0.1).sum())}
     assert len(told["timeline"]) == len(list((run.path / "chunks").glob("*.parquet")))
 
 
