@@ -3,5 +3,15 @@
 import subprocess
 import sys
 
-for name in ("enumeration", "features", "hull", "mlp_cpu", "filters2d", "disorientation", "cascade", "scan"):
+for name in (
+    "enumeration",
+    "features",
+    "hull",
+    "mlp_cpu",
+    "filters2d",
+    "disorientation",
+    "cascade",
+    "scan",
+    "recovery",
+):
     subprocess.run([sys.executable, "-m", f"bench.{name}"], check=True)

@@ -41,7 +41,7 @@ def make(
     to: Annotated[
         Literal["vasp", "qe", "jobflow", "cif"],
         typer.Option(
-            help="What for: VASP as the Materials Project runs it, Quantum ESPRESSO, a jobflow, or CIF alone."
+            help="VASP as the Materials Project runs it but without U, Quantum ESPRESSO, jobflow, or CIF alone."
         ),
     ] = "vasp",
     out: Annotated[Path | None, typer.Option(help="Folder to make. Default: RUN-queue-CODE beside the run.")] = None,

@@ -76,11 +76,11 @@ def categories_figure(told: dict[str, Any]) -> "Figure":
         at = np.arange(len(rows)) + (number - (len(arities) - 1) / 2) * height
         axes.barh(at, counts, height, color=colour, label=f"{k} elements")
         for y, count in zip(at, counts, strict=True):
-            axes.text(max(count, 0.8), y, f" {count:,}", va="center", fontsize=7)
+            axes.text(count, y, f" {count:,}", va="center", fontsize=7)
     axes.set_yticks(np.arange(len(rows)), [row["category"] for row in rows])
     axes.invert_yaxis()
-    axes.set(xlabel="chemical systems with a candidate", xscale="symlog", xlim=(0, None))
-    axes.margins(x=0.15)
+    most = max((part["systems"] for row in rows for part in row["arity"].values()), default=1)
+    axes.set(xlabel="chemical systems with a candidate", xscale="symlog", xlim=(0, 3 * most))
     if arities:
         axes.legend(frameon=False)
     return drawn
