@@ -92,9 +92,9 @@ def make(
     own, complaints = from_path(prototypes) if prototypes else ([], [])
     for complaint in complaints:
         say(f"not used: {complaint}")
-    ranker = load_chgnet() if relax == "chgnet" else None
     say("reading prototypes")
     known = [*own, *aflow()]
+    ranker = load_chgnet(known) if relax == "chgnet" else None
     say(f"{len(known)} prototypes for {len(listed)} candidates")
     with rich.progress.Progress(console=PROGRESS, transient=True) as progress:
         task = progress.add_task("structures", total=len(listed))

@@ -13,7 +13,7 @@ from matscreen.engine.queue.prototypes import Prototype
 from matscreen.models.errors import InputError
 
 Report = Callable[[int, int], None]
-Ranker = Callable[[list[Proposal]], list[Proposal]]
+Ranker = Callable[[list[Proposal], float], list[Proposal]]
 
 TRIES = 4
 """Structures proposed for each that is kept, where a potential ranks them."""
@@ -39,7 +39,7 @@ def build_queue(
     code : what the inputs are for, as the manifest says
     write_input : puts them into an entry's folder
     structures : most of each candidate
-    rank : orders structures by more than their likelihood, for instance by an energy
+    rank : orders structures of a composition, whose hull energy (eV/atom) it is told too, by more than likelihood
 
     Returns
     -------
@@ -53,7 +53,7 @@ def build_queue(
     without: dict[str, str] = {}
     for number, row in enumerate(candidates, start=1):
         proposed = proposals(row["formula"], prototypes, structures * (TRIES if rank else 1))
-        proposed = rank(proposed)[:structures] if rank and proposed else proposed
+        proposed = rank(proposed, row["hull_energy_ev_atom"])[:structures] if rank and proposed else proposed
         if proposed:
             found.append((number, row, proposed))
         else:

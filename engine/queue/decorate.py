@@ -51,6 +51,7 @@ class Proposal:
     parent : formula of that
     likelihood : of exchanging the parent's ions for these, given the parent's; None where either has no usual ions
     unlikeness : Σ |difference of Mendeleev numbers| of what was exchanged, an atom; ranks where there is no likelihood
+    above_hull_ev_atom : of the relaxed structure by a potential, see `relax`; None where that was not asked
     """
 
     structure: Structure
@@ -58,6 +59,7 @@ class Proposal:
     parent: str
     likelihood: float | None
     unlikeness: float
+    above_hull_ev_atom: float | None = None
 
 
 def proposals(formula: str, prototypes: Iterable[Prototype], most: int) -> list[Proposal]:

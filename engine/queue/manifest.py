@@ -31,7 +31,7 @@ class Entry:
     formula : reduced
     rank : of the candidate in the list that was queued, from 1
     hull_distance_ev_atom : predicted
-    prototype, parent, likelihood : see `decorate.Proposal`
+    prototype, parent, likelihood, above_hull_ev_atom : see `decorate.Proposal`
     structure_sha256 : of its `structure.cif`
     status : queued or done; what was found unfinished is queued with a `reason`
     """
@@ -44,6 +44,7 @@ class Entry:
     prototype: str
     parent: str
     likelihood: float | None
+    above_hull_ev_atom: float | None
     structure_sha256: str
     status: Status = "queued"
     reason: str = ""
@@ -79,6 +80,7 @@ def write_structures(
                 one.prototype,
                 one.parent,
                 one.likelihood,
+                one.above_hull_ev_atom,
                 hashlib.sha256(cif.encode()).hexdigest(),
             )
             entries.append((entry, one.structure))
@@ -120,8 +122,8 @@ def _check(entry: dict[str, Any]) -> None:
         isinstance(entry[name], int | float) for name in numbers
     ):
         raise ValueError(f"an entry has values of the wrong kind: {str(entry)[:80]}")
-    if not isinstance(entry["likelihood"], float | int | None):
-        raise ValueError(f"the likelihood of {entry['folder']!r} is no number")
+    if not all(isinstance(entry[name], float | int | None) for name in ("likelihood", "above_hull_ev_atom")):
+        raise ValueError(f"likelihood and energy of {entry['folder']!r} are no numbers")
     parse_formula(entry["formula"])
     path = PurePosixPath(entry["folder"])
     if path.is_absolute() or ".." in path.parts or "\0" in entry["folder"] or entry["status"] not in STATUSES:

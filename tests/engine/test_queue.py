@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ from matscreen.engine.queue.ingest import formation_energy, ingest, read_element
 from matscreen.engine.queue.inputs import cif, quantum_espresso, suggested_cutoffs, vasp
 from matscreen.engine.queue.manifest import Manifest, read_manifest
 from matscreen.engine.queue.prototypes import Prototype, aflow, from_path, prototype
+from matscreen.engine.queue.relax import Relaxer, load_chgnet
 from matscreen.engine.queue.results import Calculated, UnfinishedError, read_calculation, read_store
 from matscreen.engine.report.contents import contents
 from matscreen.engine.rescreen import current_candidates, rescreen
@@ -499,8 +501,46 @@ def test_the_commands(
     assert (code, "rescreened with 1 calculated" in err) == (0, True)
 
 
+class Squeezer:
+    """A potential of a kind: an atom's energy is its volume's distance from 12 Å³, where each structure relaxes to."""
+
+    def relax(self, structure: Structure, **_: Any) -> dict[str, Any]:
+        if len(structure) > 40:
+            raise ValueError("too large")
+        relaxed = structure.copy()
+        relaxed.scale_lattice(12.0 * len(structure))
+        energy = abs(structure.volume / len(structure) - 12) * len(structure)
+        if structure.volume < 4 * len(structure):
+            raise RuntimeError("too dense")
+        return {"final_structure": relaxed, "trajectory": type("Trajectory", (), {"energies": [energy]})}
+
+
+def test_relaxed_structures_come_by_energy_and_tell_of_the_hull(known: tuple[Prototype, ...]) -> None:
+    given = proposals("LiFeS2", known, 6)
+    relaxer = Relaxer(Squeezer(), known)
+    found = relaxer(given, -1.5)
+    relaxed = [one for one in found if one.above_hull_ev_atom is not None]
+    assert len(relaxed) > 1
+    assert all(one.structure.volume / len(one.structure) == pytest.approx(12) for one in relaxed)
+    assert [one.above_hull_ev_atom for one in relaxed] == sorted(one.above_hull_ev_atom for one in relaxed)
+    before = {one.prototype: abs(one.structure.volume / len(one.structure) - 12) for one in given}
+    at_elements = (relaxer.elements["Li"] + relaxer.elements["Fe"] + 2 * relaxer.elements["S"]) / 4
+    assert relaxed[0].above_hull_ev_atom == pytest.approx(before[relaxed[0].prototype] - at_elements + 1.5, abs=1e-3)
+    assert len(found) == len(given)
+    assert math.isnan(relaxer._element("F"))  # of which no prototype is
+
+
+def test_chgnet_puts_rock_salt_first(known: tuple[Prototype, ...]) -> None:
+    pytest.importorskip("chgnet", reason="needs chgnet (pip install 'matscreen[relax]')")
+    small = [one for one in proposals("NaCl", known, 4) if len(one.structure) <= 4]
+    found = load_chgnet(known)(small, -2.1)
+    assert found[0].parent == "NaCl"
+    assert found[0].above_hull_ev_atom == pytest.approx(0, abs=0.2)
+
+
 def test_structures_can_be_ranked_by_an_energy(run: Run, known: tuple[Prototype, ...], tmp_path: Path) -> None:
-    def densest(found: list[Proposal]) -> list[Proposal]:
+    def densest(found: list[Proposal], hull_energy: float) -> list[Proposal]:
+        assert hull_energy <= 0
         return sorted(found, key=lambda one: one.structure.volume / len(one.structure))
 
     row = next(r for r in rundir.read_candidates(run.path).to_pylist() if r["n_elements"] == 2)
