@@ -6,6 +6,7 @@ import sys
 for name in (
     "enumeration",
     "features",
+    "chemistry",
     "hull",
     "mlp_cpu",
     "filters2d",

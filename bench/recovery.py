@@ -147,6 +147,7 @@ def main() -> None:
         {
             "model": model.name,
             "hidden": len(hidden),
+            "hidden whose charges balance in order": hidden_balanced,
             "compositions a system, median": float(np.median(sizes)),
             "compositions in all": sum(sizes),
             "share found below the hull by so many eV/atom": recovered,

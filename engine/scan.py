@@ -285,6 +285,19 @@ class Tally:
         return table
 
 
+def by_arity(space: CompositionSpace, tally: Tally) -> dict[str, dict[str, int]]:
+    """Compositions and systems of the space, and candidates and systems with one, by number of elements."""
+    return {
+        str(b.arity): {
+            "compositions": b.stop - b.start,
+            "systems": b.systems,
+            "candidates": tally.candidates[b.arity],
+            "systems_with_candidate": len(tally.systems[b.arity]),
+        }
+        for b in space.blocks
+    }
+
+
 def _summary(
     space: CompositionSpace,
     chunks: dict[int, Chunk],
@@ -305,15 +318,7 @@ def _summary(
         "screened": screened,
         "predicted_by_the_model_itself": sum(c.refined for c in chunks.values()),
         "candidates": tally.candidates.total(),
-        "by_arity": {
-            str(b.arity): {
-                "compositions": b.stop - b.start,
-                "systems": b.systems,
-                "candidates": tally.candidates[b.arity],
-                "systems_with_candidate": len(tally.systems[b.arity]),
-            }
-            for b in space.blocks
-        },
+        "by_arity": by_arity(space, tally),
         "throughput": {
             "last_session_compositions": scanned_now,
             "last_session_seconds": round(seconds, 3),

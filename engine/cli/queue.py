@@ -52,8 +52,8 @@ def make(
     ] = None,
     pseudopotentials: Annotated[Path | None, typer.Option(help="Folder of UPF files, for --to qe.")] = None,
     maker: Annotated[
-        str, typer.Option(help="What makes a flow of a structure, for --to jobflow: module:Class.")
-    ] = "atomate2.vasp.flows.core:DoubleRelaxMaker",
+        str, typer.Option(help="What makes a flow of a structure, module:Class. Default: atomate2's DoubleRelaxMaker.")
+    ] = "",
     relax: Annotated[
         Literal["none", "chgnet"], typer.Option(help="Relax structures first and queue those of the lowest energy.")
     ] = "none",
@@ -71,7 +71,7 @@ def make(
     # Here, as everywhere below: these take seconds to load, and other commands do not need them.
     from matscreen.engine.queue import slurm
     from matscreen.engine.queue.build import build_queue
-    from matscreen.engine.queue.flows import jobflow
+    from matscreen.engine.queue.flows import DEFAULT_MAKER, jobflow
     from matscreen.engine.queue.inputs import cif, quantum_espresso, vasp
     from matscreen.engine.queue.prototypes import aflow, from_path
     from matscreen.engine.queue.relax import load_chgnet
@@ -83,7 +83,7 @@ def make(
     if with_slurm:
         slurm.command_of(to, command)
     writer = {"vasp": vasp, "cif": cif}.get(to) or (
-        jobflow(maker) if to == "jobflow" else quantum_espresso(pseudopotentials or Path())
+        jobflow(maker or DEFAULT_MAKER) if to == "jobflow" else quantum_espresso(pseudopotentials or Path())
     )
     fingerprint = rundir.read_config(run).fingerprint
     filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)

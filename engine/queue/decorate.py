@@ -134,7 +134,7 @@ def _ways(known: Prototype, amounts: dict[int, int]) -> Iterator[tuple[int, ...]
 def _ranked(known: Prototype, numbers: tuple[int, ...], amounts: dict[int, int]) -> _Ranked:
     before = tuple(site.specie.Z for site in known.structure)
     exchanged = tuple(sorted(set(zip(before, numbers, strict=True))))
-    states, states_before = _states(tuple(sorted(amounts.items()))), _states(tuple(sorted(_amounts(before).items())))
+    states, states_before = usual_states(tuple(amounts.items())), usual_states(_amounts(before))
     likelihood = None
     if states and states_before:
         given = tuple((a, states_before[a]) for a, _ in exchanged)
@@ -154,22 +154,21 @@ def _likelihood(given: tuple[tuple[int, int], ...], taken: tuple[tuple[int, int]
 
 
 @functools.lru_cache(maxsize=10_000)
-def _states(amounts: tuple[tuple[int, int], ...]) -> dict[int, int] | None:
-    return usual_states(dict(amounts))
+def usual_states(amounts: tuple[tuple[int, int], ...]) -> dict[int, int] | None:
+    """{atomic number: oxidation state}, the most usual that balance; None if none do.
+
+    amounts : (atomic number, atoms) by rising atomic number
+    """
+    numbers, counts = zip(*amounts, strict=True)
+    chosen, neutral, _ = oxidation_states(np.array([numbers], np.uint8), np.array([counts], np.int64), *common_states())
+    return dict(zip(numbers, chosen[0].tolist(), strict=True)) if neutral[0] else None
 
 
-def usual_states(amounts: dict[int, int]) -> dict[int, int] | None:
-    """{atomic number: oxidation state}, the most usual that balance; None if none do."""
-    elements = np.array([sorted(amounts)], np.uint8)
-    counts = np.array([[amounts[z] for z in sorted(amounts)]], np.int64)
-    chosen, neutral, _ = oxidation_states(elements, counts, *common_states())
-    return dict(zip(sorted(amounts), chosen[0].tolist(), strict=True)) if neutral[0] else None
-
-
-def _amounts(numbers: Sequence[int]) -> dict[int, int]:
+def _amounts(numbers: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """(atomic number, atoms of the reduced formula) of sites."""
     counts = {z: numbers.count(z) for z in sorted(set(numbers))}
     unit = math.gcd(*counts.values())
-    return {z: n // unit for z, n in counts.items()}
+    return tuple((z, n // unit) for z, n in counts.items())
 
 
 def at_likely_volume(structure: Structure) -> Structure:

@@ -14,10 +14,10 @@ COMMANDS = {"vasp": "srun vasp_std > vasp.out", "qe": "srun pw.x -in pw.in > pw.
 
 _SCRIPT = """#!/bin/bash
 #SBATCH --job-name=matscreen
-#SBATCH --array=0-{last}%{at_once}
+#SBATCH --array=0-{last}%50
 #SBATCH --nodes=1
-#SBATCH --ntasks-per-node={tasks}
-#SBATCH --time={hours}:00:00
+#SBATCH --ntasks-per-node=16
+#SBATCH --time=24:00:00
 #SBATCH --output=slurm-%A_%a.out
 
 # Run from the queue's folder: sbatch submit.sh
@@ -36,9 +36,7 @@ done
 """
 
 
-def write_script(
-    out: Path, folders: Sequence[str], code: str, command: str = "", hours: int = 24, tasks: int = 16, at_once: int = 50
-) -> None:
+def write_script(out: Path, folders: Sequence[str], code: str, command: str = "") -> None:
     """Write `submit.sh`; InputError without a command for the code."""
     command = command_of(code, command)
     number = min(len(folders), MOST_TASKS)
@@ -46,9 +44,6 @@ def write_script(
     text = _SCRIPT.format(
         last=number - 1,
         tasks_in_all=number,
-        at_once=at_once,
-        tasks=tasks,
-        hours=hours,
         folders=listed,
         command=command,
     )

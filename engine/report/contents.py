@@ -16,7 +16,7 @@ from matscreen.engine.computed import read_computed
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.report.categories import Counts
 from matscreen.engine.rescreen import RESCREENED, current_candidates, with_computed
-from matscreen.engine.scan import reopen
+from matscreen.engine.scan import Tally, by_arity, reopen
 from matscreen.engine.shortlist import Filters, shortlist
 from matscreen.models.calibration import expectation
 
@@ -40,12 +40,12 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
     """
     config, summary = rundir.read_config(path), rundir.read_summary(path)
     computed = read_computed(path) if (path / RESCREENED).is_file() else None
-    counts, distances = Counts(), []
+    counts, tally, distances = Counts(), Tally(), []
     kept: list[pa.Table] = []
     occurrences: Counter[str] = Counter()
     matches = dict.fromkeys(MATCHES, 0)
     for table in _tables(path):
-        counts.count(table)
+        counts.count(tally.count(table))
         seen = pc.value_counts(pc.list_flatten(table["elements"].combine_chunks()))
         occurrences.update({row["values"]: row["counts"] for row in seen.to_pylist()})
         distances.append(table["hull_distance_ev_atom"].to_numpy())
@@ -70,8 +70,11 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
             "versions": json.loads((path / "run.json").read_text())["versions"],
             "student": bool(config.model["student"]),
         },
-        "summary": {key: summary[key] for key in ("compositions", "screened", "by_arity", "throughput")}
-        | {"candidates": sum(map(len, distances))},
+        "summary": {
+            **{key: summary[key] for key in ("compositions", "screened", "throughput")},
+            "candidates": tally.candidates.total(),
+            "by_arity": by_arity(job.space, tally),
+        },
         "matches": {f"{least:g}": number for least, number in matches.items()},
         "categories": counts.rows(),
         "occurrences": dict(sorted(occurrences.items())),
