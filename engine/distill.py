@@ -26,11 +26,12 @@ from matscreen.models.dataset import Dataset, fraction_matrix
 from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import fit_encoding
 from matscreen.models.errors import InputError, JobError
+from matscreen.models.loop import Progress
 from matscreen.models.member import Member, trained
 from matscreen.models.model import save, student_file
 from matscreen.models.recipe import Recipe
 from matscreen.models.target import FORMATION_ENERGY
-from matscreen.models.training import Progress, train
+from matscreen.models.training import train
 
 NETWORK = "pairnet-student"
 RECIPE = Recipe(epochs=10, batch=1024, learning_rate=2e-3, weight_decay=0.05, anchors=0)

@@ -145,3 +145,27 @@ def candidate_arrays(candidates: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     elements[taken] = numbers[symbols.indices.to_numpy()]
     amounts[taken] = pc.list_flatten(atoms).to_numpy()
     return elements, amounts
+
+
+def dictionary_chunk(pixels: int) -> pa.Schema:
+    """Part of a dictionary of simulated patterns of so many pixels."""
+    turns = [_field(name, pa.float64(), "of the unit quaternion, specimen → crystal") for name in "wxyz"]
+    pattern = pa.list_(pa.field("item", pa.float16(), nullable=False), pixels)
+    return pa.schema([*turns, _field("pattern", pattern, "intensities, row by row; 1: the master pattern's largest")])
+
+
+def fixed_lists(rows: np.ndarray) -> pa.FixedSizeListArray:
+    """(N, K) as a column of lists of K, without a copy."""
+    item = pa.field("item", pa.from_numpy_dtype(rows.dtype), nullable=False)
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel()), type=pa.list_(item, rows.shape[1]))
+
+
+ORIENTATIONS = pa.schema(
+    [
+        *(_field(name, pa.float64(), "of the unit quaternion, specimen → crystal") for name in "wxyz"),
+        _field(
+            "score", pa.float32(), "normalised dot product with the simulated pattern; NaN where none was made", "1"
+        ),
+        _field("flag", pa.uint8(), "0 indexed, 1 empty, 2 saturated, 3 unreadable"),
+    ]
+)

@@ -15,11 +15,11 @@ import pyarrow.parquet
 from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
 from matscreen.models.fit import fit, write_table
+from matscreen.models.loop import Progress
 from matscreen.models.model import Model, load
 from matscreen.models.recipe import Recipe
 from matscreen.models.split import Split
 from matscreen.models.tables import ENERGY
-from matscreen.models.training import Progress
 
 
 def crossvalidate(

@@ -22,6 +22,7 @@ from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import Encoding, fit_encoding
 from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
+from matscreen.models.loop import Progress
 from matscreen.models.member import Member, trained
 from matscreen.models.metrics import metrics
 from matscreen.models.model import Model, load, save, student_file
@@ -29,7 +30,7 @@ from matscreen.models.pictures import training_picture
 from matscreen.models.recipe import Recipe
 from matscreen.models.split import Split, parts, split_of
 from matscreen.models.tables import ENERGY
-from matscreen.models.training import Progress, train
+from matscreen.models.training import train
 from matscreen.models.transfer import network_of
 
 HALF_PRECISION_COST = 0.001

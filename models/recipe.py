@@ -5,24 +5,18 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to train. The defaults are the recipe behind the shipped weights; `PUBLISHED` is the thesis' own.
+class Schedule:
+    """How long and how fast any network learns.
 
     Attributes
     ----------
     epochs : most epochs to run
-    batch : compositions a step
+    batch : examples a step
     learning_rate : the peak with `one_cycle`, else constant
     weight_decay : decoupled (AdamW)
     one_cycle : warm up over the first tenth, then anneal by a cosine to nothing
-    dropout : drop probability after each of the first stacks of layers
-    predict_with_dropout : whether validation drops too, as predictions then must: a network that has learnt with much
-        dropout between its ReLU layers is worse without (its mean activations shift)
-    anchors : how often an epoch shows each pure element at 0 eV/atom, which is what a formation energy means; without,
-        a network that never saw an element alone thinks that compounds mixed with it gain energy
     patience : epochs without a better validation error before stopping
-    seed : of the first weights, the order of compositions and dropout
-    start : SHA-256 of the model whose weights are the first ones; empty for fresh ones
+    seed : of the first weights, the order of examples and all else that is drawn
     """
 
     epochs: int = 60
@@ -30,12 +24,8 @@ class Recipe:
     learning_rate: float = 1e-3
     weight_decay: float = 1.0
     one_cycle: bool = True
-    dropout: tuple[float, ...] = ()
-    predict_with_dropout: bool = False
-    anchors: int = 10
     patience: int = 60
     seed: int = 0
-    start: str = ""
 
     def learning_rate_at(self, epoch: float) -> float:
         """Learning rate after so many epochs, the last one's share counted."""
@@ -45,6 +35,26 @@ class Recipe:
         if epoch < warm:
             return self.learning_rate * (0.04 + 0.96 * epoch / warm)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (epoch - warm) / (self.epochs - warm)))
+
+
+@dataclass(frozen=True)
+class Recipe(Schedule):
+    """How to train on compositions. The defaults are the recipe behind the shipped weights; `PUBLISHED` is the thesis'.
+
+    Attributes
+    ----------
+    dropout : drop probability after each of the first stacks of layers
+    predict_with_dropout : whether validation drops too, as predictions then must: a network that has learnt with much
+        dropout between its ReLU layers is worse without (its mean activations shift)
+    anchors : how often an epoch shows each pure element at 0 eV/atom, which is what a formation energy means; without,
+        a network that never saw an element alone thinks that compounds mixed with it gain energy
+    start : SHA-256 of the model whose weights are the first ones; empty for fresh ones
+    """
+
+    dropout: tuple[float, ...] = ()
+    predict_with_dropout: bool = False
+    anchors: int = 10
+    start: str = ""
 
 
 _CONSTANT = Recipe(epochs=1000, learning_rate=1e-4, weight_decay=0.0, one_cycle=False, anchors=0, patience=200)

@@ -8,6 +8,7 @@ import typer
 from matscreen.engine.cli import (
     distill,
     doctor,
+    ebsd,
     evaluate,
     predict,
     queue,
@@ -50,6 +51,7 @@ app.command()(results.verify)
 app.command()(report.report)
 app.add_typer(queue.app, name="queue")
 app.command()(queue.rescreen)
+app.add_typer(ebsd.app, name="ebsd")
 app.command()(predict.predict)
 app.command()(space.space)
 app.add_typer(reference.app, name="reference")

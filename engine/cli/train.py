@@ -17,10 +17,10 @@ from matscreen.models.device import here
 from matscreen.models.elements import ELEMNET_ELEMENTS, SYMBOLS
 from matscreen.models.errors import InputError
 from matscreen.models.fit import fit
+from matscreen.models.loop import Progress
 from matscreen.models.recipe import DEFAULTS, PUBLISHED, Recipe
 from matscreen.models.split import Split
 from matscreen.models.tables import ENERGY
-from matscreen.models.training import Progress
 
 
 def train(

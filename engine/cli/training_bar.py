@@ -5,17 +5,17 @@ import time
 import rich.progress
 
 from matscreen.engine.cli.output import PROGRESS
-from matscreen.models.training import Progress
+from matscreen.models.loop import Progress
 
 
 class TrainingBar:
     """A bar for one training after another; `hidden` in all processes of a group but one."""
 
-    def __init__(self, epochs: int, hidden: bool = False) -> None:
+    def __init__(self, epochs: int, hidden: bool = False, what: str = "compositions") -> None:
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.fields[which]}epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             rich.progress.BarColumn(bar_width=None),
-            rich.progress.TextColumn("{task.fields[rate]} compositions/s · error {task.fields[error]}"),
+            rich.progress.TextColumn("{task.fields[rate]} " + what + "/s · error {task.fields[error]}"),
             rich.progress.TimeRemainingColumn(),
             console=PROGRESS,
             transient=True,

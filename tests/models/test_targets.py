@@ -20,13 +20,13 @@ from matscreen.models.elements import ATOMIC_NUMBERS
 from matscreen.models.errors import InputError
 from matscreen.models.evaluation import predictions, report
 from matscreen.models.fit import fit
+from matscreen.models.loop import Progress
 from matscreen.models.metrics import metrics, roc_auc
 from matscreen.models.model import ModelError
 from matscreen.models.recipe import Recipe
 from matscreen.models.split import Split, parts, split_of
 from matscreen.models.tables import DataError
 from matscreen.models.target import Target
-from matscreen.models.training import Progress
 
 QUICK = Recipe(epochs=25, batch=32, learning_rate=2e-3, weight_decay=0.1, anchors=1)
 

@@ -13,10 +13,10 @@ from matscreen.models import dataset, training
 from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
 from matscreen.models.encoding import Encoding, fit_encoding
 from matscreen.models.fit import fit
+from matscreen.models.loop import Progress
 from matscreen.models.recipe import PUBLISHED, Recipe
 from matscreen.models.split import Split, parts
 from matscreen.models.tables import DataError
-from matscreen.models.training import Progress
 
 
 def test_cleaning_rules(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Electron backscatter diffraction: master patterns and maps in, orientations out."""

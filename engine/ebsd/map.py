@@ -1,0 +1,168 @@
+"""Measured patterns: where they lie in the map, what is wrong with some of them; read a block at a time."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from matscreen.engine.ebsd.crystals import NICKEL
+from matscreen.engine.ebsd.libraries import library
+from matscreen.models.ebsd.geometry import Geometry
+from matscreen.models.errors import InputError
+
+GOOD, EMPTY, SATURATED, UNREADABLE = range(4)
+FLAGS = ("indexed", "empty", "saturated", "unreadable")
+SATURATED_SHARE = 0.1
+"""Of pixels at the largest value that the detector knows; more than this is no pattern to index."""
+
+
+@dataclass(frozen=True)
+class PatternMap:
+    """A map of patterns, which stay in their file until they are asked for.
+
+    Attributes
+    ----------
+    path : of the file
+    shape : rows and columns of the map
+    pattern_shape : rows and columns of a pattern, as they come out of `blocks`
+    binning : how many pixels of the file make one, along each side
+    step : of the map's columns and rows, in `unit`
+    static : background that the file brings, (rows, columns) float32, or None
+    geometry : as the file tells it
+    centres : (N, 3) float64, a pattern centre for each pattern if the file tells them, else (1, 3)
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    pattern_shape: tuple[int, int]
+    binning: int
+    step: tuple[float, float]
+    unit: str
+    static: np.ndarray | None
+    geometry: Geometry
+    centres: np.ndarray
+    data: Any
+    largest: float
+
+    def __len__(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+    def block(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Patterns `start` to `stop`, row by row of the map: (N, rows, columns) float32, and (N,) uint8 of `FLAGS`.
+
+        What is flagged is all 0. A pattern that the file cannot give costs its own place only.
+        """
+        try:
+            patterns = np.asarray(self.data[start:stop].compute(scheduler="synchronous"))
+        except Exception as error:  # whatever a broken file leads its reader to
+            if stop - start > 1:
+                middle = (start + stop) // 2
+                parts = [self.block(start, middle), self.block(middle, stop)]
+                return np.concatenate([p for p, _ in parts]), np.concatenate([f for _, f in parts])
+            if isinstance(error, MemoryError):
+                raise
+            return np.zeros((1, *self.pattern_shape), np.float32), np.array([UNREADABLE], np.uint8)
+        flat = patterns.reshape(len(patterns), -1)
+        flags = np.full(len(flat), GOOD, np.uint8)
+        if np.isfinite(self.largest):
+            flags[(flat >= self.largest).mean(axis=1) > SATURATED_SHARE] = SATURATED
+        finite = np.isfinite(flat).all(axis=1) if flat.dtype.kind == "f" else np.ones(len(flat), bool)
+        flags[~finite] = UNREADABLE
+        flags[finite & (flat.max(axis=1) == flat.min(axis=1))] = EMPTY
+        images = patterns.astype(np.float32)
+        images[flags != GOOD] = 0
+        return _binned(images, self.binning), flags
+
+    def blocks(self, size: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """(start, patterns, flags) of one block after another."""
+        for start in range(0, len(self), size):
+            yield start, *self.block(start, min(start + size, len(self)))
+
+
+def read_map(file: str, shape: tuple[int, int] | None = None) -> PatternMap:
+    """The patterns in a file of any format that kikuchipy reads, binned to `shape` if that divides theirs.
+
+    `nickel` are the nine that it brings.
+
+    InputError for what cannot be read, holds no patterns, or patterns that cannot be binned to `shape`.
+    """
+    kp = library("kikuchipy")
+    path = Path(file)
+    if file == NICKEL:
+        path = Path(str(kp.__file__)).parent / "data" / "kikuchipy_h5ebsd" / "patterns.h5"
+    if not path.is_file():
+        raise InputError(f"no such file: {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            signal = kp.load(path, lazy=True)
+    except Exception as error:  # whatever the bytes lead the readers to
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path} holds no patterns that can be read: {told}") from None
+    if isinstance(signal, list):
+        signal = signal[0]
+    if not isinstance(signal, kp.signals.EBSD) or signal.data.ndim not in (2, 3, 4):
+        raise InputError(f"{path} holds no patterns but {type(signal).__name__}")
+    rows, columns = signal.data.shape[-2:]
+    places = signal.data.shape[:-2]
+    if 0 in (*places, rows, columns):
+        raise InputError(f"{path} holds no patterns")
+    binning = _binning(path, (rows, columns), shape)
+    dtype = signal.data.dtype
+    static = getattr(signal, "static_background", None)
+    if static is not None and np.shape(static) == (rows, columns) and np.ptp(static) > 0:
+        static = _binned(np.asarray(static, np.float32)[None], binning)[0]
+    else:
+        static = None
+    detector = signal.detector
+    centres = np.asarray(detector.pc, np.float64).reshape(-1, 3)
+    count = int(np.prod(places, dtype=int))
+    if len(centres) != count:
+        centres = centres.mean(axis=0, keepdims=True)
+    geometry = Geometry(
+        (rows // binning, columns // binning),
+        tuple(float(v) for v in centres.mean(axis=0)),  # type: ignore[arg-type]
+        float(detector.sample_tilt),
+        float(detector.tilt),
+        float(detector.azimuthal),
+        float(getattr(detector, "twist", 0.0)),
+    )
+    axes = signal.axes_manager.navigation_axes
+    step = tuple(float(axis.scale) or 1.0 for axis in axes)
+    unit = str(axes[0].units) if axes and "um" in str(axes[0].units) else "px"
+    return PatternMap(
+        path,
+        (1, 1) if not places else (1, places[0]) if len(places) == 1 else (places[0], places[1]),
+        geometry.shape,
+        binning,
+        (step[0], step[1]) if len(step) == 2 else (step[0], step[0]) if step else (1.0, 1.0),
+        unit,
+        static,
+        geometry,
+        centres,
+        signal.data.reshape((count, rows, columns)),
+        float(np.iinfo(dtype).max) if dtype.kind in "iu" else float("inf"),
+    )
+
+
+def _binning(path: Path, given: tuple[int, int], wanted: tuple[int, int] | None) -> int:
+    if wanted is None or wanted == given:
+        return 1
+    times = given[0] // wanted[0]
+    if times < 1 or (wanted[0] * times, wanted[1] * times) != given:
+        raise InputError(
+            f"{path} holds patterns of {given[0]} × {given[1]} pixels, which cannot be binned to the {wanted[0]} × "
+            f"{wanted[1]} of the dictionary or model; make one of a shape that divides theirs"
+        )
+    return times
+
+
+def _binned(images: np.ndarray, times: int) -> np.ndarray:
+    """Means of times × times pixels."""
+    if times == 1:
+        return images
+    count, rows, columns = images.shape
+    return np.asarray(images.reshape(count, rows // times, times, columns // times, times).mean(axis=(2, 4)))

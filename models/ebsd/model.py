@@ -1,0 +1,114 @@
+"""A trained OMNet: weights (safetensors) and the card (JSON) that says for which phase and geometry."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+
+from matscreen.models.ebsd.geometry import Geometry
+from matscreen.models.ebsd.network import PLANS, OMNet
+from matscreen.models.ebsd.representation import REPRESENTATIONS, fundamental
+from matscreen.models.errors import InputError
+from matscreen.models.files import write_atomically
+
+SHIPPED = Path(__file__).parent / "weights"
+ARCHITECTURE = "omnet"
+ROWS = 256
+"""Patterns predicted at a time."""
+
+
+@dataclass(frozen=True)
+class OrientationModel:
+    """A network that tells orientations, ready for patterns.
+
+    Attributes
+    ----------
+    card : what it was trained for and how
+    network : in evaluation mode
+    geometry : that it knows
+    symmetry : of its phase
+    """
+
+    card: dict[str, Any]
+    network: OMNet
+    geometry: Geometry
+    symmetry: str
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return str(self.card["name"])
+
+    def orientations(self, patterns: torch.Tensor) -> np.ndarray:
+        """(N, 4) float64 unit quaternions in the fundamental zone, of prepared patterns (N, rows · columns)."""
+        decode = REPRESENTATIONS[self.card["training"]["representation"]].decode
+        with torch.no_grad():
+            found = [decode(self.network(part).double()) for part in torch.split(patterns, ROWS)]
+        whole = torch.cat(found) if found else torch.zeros(0, 4, dtype=torch.float64)
+        return fundamental(whole, self.symmetry).numpy()
+
+
+def available() -> dict[str, dict[str, Any]]:
+    """Cards of the models that ship, by name."""
+    return {path.stem: _card(path) for path in sorted(SHIPPED.glob("*.json"))}
+
+
+def save(path: Path, network: OMNet, card: dict[str, Any]) -> None:
+    """Write the weights, in half precision, to `path` and the card beside them."""
+    tensors = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    content = safetensors.torch.save(tensors)
+    checksum = hashlib.sha256(content).hexdigest()
+    full = {"name": path.stem, "architecture": ARCHITECTURE, **card, "weights_sha256": checksum}
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    text = json.dumps(full, indent=2) + "\n"
+    write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
+
+
+def load(name: str | Path) -> OrientationModel:
+    """The model `name`: one that ships, or a path to a .safetensors file with its card beside it.
+
+    InputError for none such, or one that is damaged or does not belong to its card.
+    """
+    path = Path(name)
+    if path.suffix != ".safetensors":
+        path = SHIPPED / f"{name}.safetensors"
+        if not path.is_file() or path.parent != SHIPPED:
+            known = ", ".join(available()) or "none ships"
+            raise InputError(
+                f"no orientation model {str(name)!r}: give one of {known}, or a path to a .safetensors file"
+            )
+    if not path.is_file():
+        raise InputError(f"no such file: {path}")
+    content, card = path.read_bytes(), _card(path.with_suffix(".json"))
+    if card.get("weights_sha256") != (checksum := hashlib.sha256(content).hexdigest()):
+        raise InputError(f"{path} is not the file that its card describes: its SHA-256 is {checksum}")
+    try:
+        told = card["geometry"]
+        geometry = Geometry(**{**told, "shape": tuple(told["shape"]), "centre": tuple(told["centre"])})
+        branches = REPRESENTATIONS[card["training"]["representation"]].branches
+        network = OMNet(PLANS[card["plan"]], geometry.shape, branches, 0)
+        network.load_state_dict({k: v.float() for k, v in safetensors.torch.load(content).items()})
+        symmetry = str(card["phase"]["symmetry"])
+        fundamental(torch.tensor([[1.0, 0, 0, 0]]), symmetry)
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} holds no network that can be used: {' '.join(str(error).split())}") from None
+    return OrientationModel(card, network.eval(), geometry, symmetry)
+
+
+def _card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text())
+        if not isinstance(card, dict) or card.get("architecture") != ARCHITECTURE:
+            raise ValueError("it is of no orientation model")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a model card: {error}") from None
+    return card

@@ -1,0 +1,101 @@
+"""Patterns as a detector would see them, and as it might: displaced, unevenly lit, noisy."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from matscreen.kernels.master_pattern import project_patterns
+from matscreen.models.ebsd.geometry import Geometry
+from matscreen.models.ebsd.patterns import prepared
+from matscreen.models.ebsd.representation import product
+
+
+@dataclass(frozen=True)
+class Crystal:
+    """A phase and what it scatters.
+
+    Attributes
+    ----------
+    name : of the phase
+    symmetry : its proper point group, a key of `kernels.disorientation.SYMMETRY`
+    master : (2, S, S) float32, its master pattern (see `kernels.master_pattern`)
+    energy_kev : of the electrons
+    lattice : a, b, c in Å and α, β, γ in degrees
+    point_group : in full, as `m-3m`
+    """
+
+    name: str
+    symmetry: str
+    master: np.ndarray
+    energy_kev: float
+    lattice: tuple[float, float, float, float, float, float]
+    point_group: str
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """How far what is learnt from differs from a clean simulation; each is drawn anew for every pattern.
+
+    Attributes
+    ----------
+    orientation : degrees, about how far a pattern's orientation lies from that of the grid: half of its spacing
+    centre : standard deviation of the pattern centre and the distance, in heights of the detector
+    background : standard deviation of the coefficients of a quadratic background, in standard deviations of the pattern
+    gain : standard deviation of the logarithm of the exponent of intensities
+    noise : most noise, in standard deviations of the pattern; from 0 to this
+    """
+
+    orientation: float = 1.0
+    centre: float = 0.005
+    background: float = 1.0
+    gain: float = 0.2
+    noise: float = 2.0
+
+
+CLEAN = Disturbance(0, 0, 0, 0, 0)
+
+
+def simulated(
+    crystal: Crystal, geometry: Geometry, orientations: torch.Tensor, centres: torch.Tensor | None = None
+) -> torch.Tensor:
+    """(N, rows, columns) float32 on the device of the orientations (N, 4)."""
+    places = orientations.new_tensor(geometry.centre) if centres is None else centres
+    master = torch.from_numpy(crystal.master).to(orientations.device)
+    project: Any = project_patterns  # whose types tell of arrays alone
+    patterns: torch.Tensor = project(
+        master, orientations, places, geometry.shape, geometry.axes, threads=torch.get_num_threads()
+    )
+    return patterns
+
+
+def turned(orientations: torch.Tensor, degrees: float) -> torch.Tensor:
+    """The orientations, each turned by a random rotation vector of so many degrees' standard deviation."""
+    half = torch.randn(len(orientations), 3, device=orientations.device, dtype=orientations.dtype)
+    small = torch.cat([torch.ones_like(half[:, :1]), half * (np.radians(degrees) / 2)], dim=1)
+    return torch.nn.functional.normalize(product(small, orientations), dim=1)
+
+
+def disturbed(
+    crystal: Crystal, geometry: Geometry, orientations: torch.Tensor, how: Disturbance, prepare: bool = True
+) -> torch.Tensor:
+    """Simulated patterns with all but `how.orientation`, from PyTorch's generator: prepared, or (N, rows, columns)."""
+    count, device = len(orientations), orientations.device
+    centres = orientations.new_tensor(geometry.centre) + how.centre * torch.randn(
+        count, 3, device=device, dtype=orientations.dtype
+    )
+    centres[:, 2].clamp_(min=0.05)
+    patterns = simulated(crystal, geometry, orientations, centres)
+    least = patterns.amin((1, 2), keepdim=True)
+    span = (patterns.amax((1, 2), keepdim=True) - least).clamp(min=1e-12)
+    exponents = torch.exp(how.gain * torch.randn(count, 1, 1, device=device))
+    patterns = ((patterns - least) / span) ** exponents
+    spread = patterns.std((1, 2), keepdim=True)
+    y, x = (torch.linspace(-1, 1, side, device=device) for side in geometry.shape)
+    waves = torch.stack([s.expand(geometry.shape) for s in (x, y[:, None], x * y[:, None], x**2, y[:, None] ** 2)])
+    slopes = how.background * torch.randn(count, len(waves), device=device)
+    patterns = patterns + spread * torch.einsum("nk,kij->nij", slopes, waves)
+    loud = how.noise * torch.rand(count, 1, 1, device=device)
+    patterns = patterns + spread * loud * torch.randn(patterns.shape, device=device)
+    return prepared(patterns) if prepare else patterns
