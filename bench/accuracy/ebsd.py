@@ -97,7 +97,7 @@ class Cases:
 
 
 def cost_of_losses(crystal: Crystal, geometry: Geometry) -> dict[str, float]:
-    """Seconds of a training step of 64 patterns with and without disorientation in the loss; and of eq. 6.4 in a loop."""
+    """Seconds of a training step of 64 patterns with and without disorientation in the loss; and of eq. 6.4 alone."""
     torch.manual_seed(0)
     known = random_orientations(64, crystal.symmetry, 1)
     patterns = disturbed(crystal, geometry, known, CLEAN)

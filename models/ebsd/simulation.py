@@ -43,6 +43,7 @@ class Disturbance:
     orientation : degrees, about how far a pattern's orientation lies from that of the grid: half of its spacing
     centre : standard deviation of the pattern centre and the distance, in heights of the detector
     background : standard deviation of the coefficients of a quadratic background, in standard deviations of the pattern
+    contrast : the same of the logarithms of the contrast and of the noise, which vary over the detector
     gain : standard deviation of the logarithm of the exponent of intensities
     noise : most noise, in standard deviations of the pattern; from 0 to this
     """
@@ -50,11 +51,12 @@ class Disturbance:
     orientation: float = 1.0
     centre: float = 0.005
     background: float = 1.0
+    contrast: float = 0.5
     gain: float = 0.2
-    noise: float = 2.0
+    noise: float = 3.0
 
 
-CLEAN = Disturbance(0, 0, 0, 0, 0)
+CLEAN = Disturbance(0, 0, 0, 0, 0, 0)
 
 
 def simulated(
@@ -94,8 +96,11 @@ def disturbed(
     spread = patterns.std((1, 2), keepdim=True)
     y, x = (torch.linspace(-1, 1, side, device=device) for side in geometry.shape)
     waves = torch.stack([s.expand(geometry.shape) for s in (x, y[:, None], x * y[:, None], x**2, y[:, None] ** 2)])
-    slopes = how.background * torch.randn(count, len(waves), device=device)
-    patterns = patterns + spread * torch.einsum("nk,kij->nij", slopes, waves)
-    loud = how.noise * torch.rand(count, 1, 1, device=device)
+
+    def smooth(size: float) -> torch.Tensor:
+        return torch.einsum("nk,kij->nij", size * torch.randn(count, len(waves), device=device), waves)
+
+    patterns = patterns * torch.exp(smooth(how.contrast)) + spread * smooth(how.background)
+    loud = how.noise * torch.rand(count, 1, 1, device=device) * torch.exp(smooth(how.contrast))
     patterns = patterns + spread * loud * torch.randn(patterns.shape, device=device)
     return prepared(patterns) if prepare else patterns
