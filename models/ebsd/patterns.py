@@ -24,10 +24,12 @@ def prepared(patterns: torch.Tensor, static: torch.Tensor | None = None) -> torc
     images = patterns.float()
     if static is not None:
         images = images - static.float() * (images.mean((1, 2), keepdim=True) / static.float().mean())
-    images = images - _blurred(images, BACKGROUND)
+    least, most = images.amin((1, 2), keepdim=True), images.amax((1, 2), keepdim=True)
+    varied = most - least > 1e-5 * torch.maximum(most.abs(), least.abs())  # else there is nothing but rounding
+    images = (images - _blurred(images, BACKGROUND)) * varied
     square = _blurred(images**2, CONTRAST)
-    least = 1e-6 * square.amax((1, 2), keepdim=True) + torch.finfo(torch.float32).tiny
-    return unit_patterns((images / (square + least).sqrt()).flatten(1))  # type: ignore[arg-type, return-value]
+    floor = 1e-6 * square.amax((1, 2), keepdim=True) + torch.finfo(torch.float32).tiny
+    return unit_patterns((images / (square + floor).sqrt()).flatten(1))  # type: ignore[arg-type, return-value]
 
 
 def _blurred(images: torch.Tensor, share: int) -> torch.Tensor:
