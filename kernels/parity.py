@@ -16,7 +16,9 @@ from matscreen.kernels import (
     features,
     filters2d,
     hull,
+    master_pattern,
     mlp,
+    pattern_matching,
 )
 from matscreen.kernels.backend import Backend, gpu_here
 
@@ -63,6 +65,8 @@ def checks(seed: int = 0) -> Iterator[Parity]:
         ("hull", False, 1e-9, _hull(rng)),
         ("mlp", True, 1e-5, _mlp(rng, 64 if small else 2000)),
         ("disorientation", True, 1e-10, _disorientation(rng)),
+        ("master_pattern", True, 1e-3, _master_pattern(rng, 2 if small else 60)),
+        ("pattern_matching", True, 1e-5, _pattern_matching(rng)),
         ("filters2d minimum", True, 0.0, _filter(rng, filters2d.minimum_filter, small)),
         ("filters2d maximum", True, 0.0, _filter(rng, filters2d.maximum_filter, small)),
         ("filters2d mean", True, 1e-6, _filter(rng, filters2d.mean_filter, small)),
@@ -157,6 +161,18 @@ def _disorientation(rng: np.random.Generator) -> Run:
     q = rng.normal(size=(2, 60, 4))  # the definition takes 1,152 rotations a pair
     q /= np.linalg.norm(q, axis=2, keepdims=True)
     return lambda backend: disorientation.disorientation_angle(q[0], q[1], backend=backend)
+
+
+def _master_pattern(rng: np.random.Generator, count: int) -> Run:
+    q = rng.normal(size=(count, 4))
+    q /= np.linalg.norm(q, axis=1, keepdims=True)
+    given = rng.random((2, 201, 201)).astype(np.float32), q, np.array([0.5, 0.3, 0.6]), (20, 24), np.eye(3)
+    return lambda backend: master_pattern.project_patterns(*given, backend=backend)
+
+
+def _pattern_matching(rng: np.random.Generator) -> Run:
+    patterns, dictionary = (pattern_matching.unit_patterns(rng.random((n, 300))) for n in (50, 4000))
+    return lambda backend: np.column_stack(pattern_matching.best_matches(patterns, dictionary, 5, backend=backend))
 
 
 def _filter(rng: np.random.Generator, run: Callable[..., Result], small: bool) -> Run:

@@ -1,9 +1,9 @@
 """Orientations from patterns: OMNet by loss and representation, and dictionary indexing (Jha 2020, table 6.1).
 
 Every network is of the small plan and learns from clean patterns, as published, of the same 41,625 orientations, each
-turned by about a degree, for the same few epochs; the shipped one saw disturbed patterns and far more of them. Judged on
-1,000 random orientations, clean and disturbed, and on the nine real nickel patterns that kikuchipy brings, against the
-refined orientations that it tells of them.
+turned by about a degree, for the same few epochs; the shipped one saw disturbed patterns and far more of them. Judged
+on 1,000 random orientations, clean and disturbed, and on the nine real nickel patterns that kikuchipy brings, against
+the refined orientations that it tells of them.
 """
 
 import time

@@ -71,7 +71,8 @@ def _crystal(signal: Any, phase: str, energy_kev: float | None) -> Crystal:
         named = "none" if group is None else group.name
         raise InputError(f"{phase}: unknown symmetry {named}; known are the Laue classes of {' '.join(SYMMETRY)}")
     lattice = signal.phase.structure.lattice
-    cell = tuple(float(v) for v in lattice.abcABG())
+    scale = 10 if max(lattice.abcABG()[:3]) < 2 else 1  # EMsoft tells nm, others Å: no cell is of 2 Å or of 2 nm
+    cell = tuple(float(v) for v in (*(scale * v for v in lattice.abcABG()[:3]), *lattice.abcABG()[3:]))
     name = (signal.phase.name or Path(phase).stem).strip() or "phase"
     return Crystal(name, symmetry, (master - least) / (most - least), energy, cell, group.name)  # type: ignore[arg-type]
 

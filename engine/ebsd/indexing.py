@@ -91,9 +91,10 @@ class ByDictionary:
         scores = np.full(rows.shape, -np.inf)
         first = 0
         for orientations, images in self.dictionary.chunks():
-            for n, k in np.argwhere((rows >= first) & (rows < first + len(orientations))):
-                entry = prepared(torch.from_numpy(images[[rows[n, k] - first]].astype(np.float32)))[0]
-                scores[n, k] = float(patterns[n].double() @ entry.double())
+            n, k = np.nonzero((rows >= first) & (rows < first + len(orientations)))
+            entries, which = np.unique(rows[n, k] - first, return_inverse=True)
+            made = prepared(torch.from_numpy(images[entries].astype(np.float32))).double()
+            scores[n, k] = torch.einsum("np,np->n", patterns[n].double(), made[which]).numpy()
             first += len(orientations)
         order = np.lexsort((rows, -scores), axis=1)[:, 0]
         each = np.arange(len(rows))

@@ -1,0 +1,182 @@
+"""Dictionaries and maps: what is hidden is found, however often it is interrupted."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from orix import sampling
+from orix.quaternion import symmetry
+
+from matscreen.engine.ebsd import dictionary as dictionaries
+from matscreen.engine.ebsd import indexing
+from matscreen.engine.ebsd.dictionary import Dictionary, open_dictionary, read_chunk, simulate
+from matscreen.engine.ebsd.grid import orientation_grid
+from matscreen.engine.ebsd.indexing import ByDictionary, ByNetwork, index
+from matscreen.engine.ebsd.map import EMPTY, GOOD, SATURATED, read_map
+from matscreen.engine.ebsd.output import quaternions
+from matscreen.kernels.disorientation import SYMMETRY, disorientation_angle
+from matscreen.models.ebsd.representation import fundamental
+from matscreen.models.ebsd.simulation import Crystal
+from matscreen.models.ebsd.training import OrientationRecipe, fit
+from matscreen.models.errors import InputError
+
+from .conftest import EMPTY_ONE, GEOMETRY, SATURATED_ONE, Measured
+
+STEPS = 28
+
+
+@pytest.fixture(scope="module")
+def book(nickel: Crystal, tmp_path_factory: pytest.TempPathFactory) -> Dictionary:
+    return simulate(nickel, GEOMETRY, STEPS, tmp_path_factory.mktemp("books") / "nickel", 1)
+
+
+def digest(book: Dictionary) -> list[str]:
+    return [file.name for file in book.files]
+
+
+@pytest.mark.parametrize("group", list(SYMMETRY))
+def test_grids_are_those_of_orix(group: str) -> None:
+    names = dict(zip(SYMMETRY, ("C1", "C2", "D2", "C4", "D4", "C3", "D3", "C6", "D6", "T", "O"), strict=True))
+    ours = orientation_grid(group, 6)
+    theirs = sampling.get_sample_fundamental(
+        method="cubochoric", semi_edge_steps=6, point_group=getattr(symmetry, names[group])
+    )
+    assert disorientation_angle(ours, ours, group).max() < 1e-7
+    assert abs(len(ours) - theirs.size) <= 0.05 * len(ours)  # points on the zone's border may be counted or not
+    if group in ("432", "1"):
+        assert len(ours) == theirs.size
+    with pytest.raises(InputError, match="steps"):
+        orientation_grid(group, 0)
+
+
+def test_published_grid() -> None:
+    assert len(orientation_grid("432", 50)) == 41_625
+
+
+def test_a_dictionary_does_not_depend_on_workers_or_interruptions(
+    nickel: Crystal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dictionaries, "CHUNK", 100)
+    whole = simulate(nickel, GEOMETRY, 9, tmp_path / "whole", 1)
+    assert len(whole.files) == -(-len(whole) // 100) > 2
+    shared = simulate(nickel, GEOMETRY, 9, tmp_path / "shared", 3)
+    assert digest(whole) == digest(shared)
+    first, second, *_ = shared.files
+    first.unlink()
+    damaged = bytearray(second.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    second.write_bytes(damaged)
+    with pytest.raises(InputError, match="of its"):
+        open_dictionary(tmp_path / "shared")
+    told: list[tuple[int, int]] = []
+    again = simulate(nickel, GEOMETRY, 9, tmp_path / "shared", 2, report=lambda *done: told.append(done))
+    assert digest(again) == digest(whole)
+    assert told[0] == (len(whole) - 200, len(whole))
+    assert told[-1] == (len(whole), len(whole))
+    with pytest.raises(InputError, match="of something else"):
+        simulate(nickel, GEOMETRY, 8, tmp_path / "shared", 1)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("keep")
+    with pytest.raises(InputError, match="no dictionary"):
+        simulate(nickel, GEOMETRY, 8, tmp_path / "other", 1)
+    with pytest.raises(InputError, match=r"has no dictionary\.json"):
+        open_dictionary(tmp_path / "other")
+    orientations, patterns = read_chunk(whole.files[0], GEOMETRY.shape)
+    assert patterns.shape == (100, *GEOMETRY.shape)
+    np.testing.assert_array_equal(orientations, orientation_grid("432", 9)[:100])
+
+
+def off(found: pa.Table, measured: Measured) -> np.ndarray:
+    good = found["flag"].to_numpy() == GOOD
+    return np.degrees(disorientation_angle(quaternions(found)[good], measured.orientations[good]))
+
+
+def test_hidden_orientations_are_found(measured: Measured, book: Dictionary, nickel: Crystal, tmp_path: Path) -> None:
+    given = read_map(str(measured.path))
+    plain = index(given, ByDictionary(book), None, tmp_path / "plain", refine=False)
+    flags = plain["flag"].to_numpy()
+    assert (flags[EMPTY_ONE], flags[SATURATED_ONE]) == (EMPTY, SATURATED)
+    assert np.isnan(plain["score"].to_numpy()[flags != GOOD]).all()
+    assert np.median(off(plain, measured)) < 3  # the grid's spacing is 3.3°
+    better = index(given, ByDictionary(book), nickel, tmp_path / "better", refine=True)
+    assert np.median(off(better, measured)) < 0.3
+    good = flags == GOOD
+    assert (better["score"].to_numpy()[good] >= plain["score"].to_numpy()[good] - 1e-3).all()
+
+
+def test_an_interrupted_map_goes_on_and_ends_the_same(
+    measured: Measured, book: Dictionary, nickel: Crystal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = read_map(str(measured.path))
+    whole = index(given, ByDictionary(book), nickel, tmp_path / "whole", refine=True)
+    monkeypatch.setattr(indexing, "BLOCK", 6)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(done: int, _total: int) -> None:
+        if done > 6:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        index(given, ByDictionary(book), nickel, tmp_path / "parts", True, kill)
+    files = sorted((tmp_path / "parts").iterdir())
+    assert len(files) == 2
+    kept = files[0].stat().st_mtime_ns
+    files[1].write_bytes(files[1].read_bytes()[:-20])
+    parts = index(given, ByDictionary(book), nickel, tmp_path / "parts", True)
+    assert files[0].stat().st_mtime_ns == kept
+    np.testing.assert_allclose(quaternions(parts), quaternions(whole), atol=1e-6)
+    np.testing.assert_array_equal(parts["flag"], whole["flag"])
+    again = index(given, ByDictionary(book), nickel, tmp_path / "again", True)
+    for name in again.column_names:  # and not only to rounding
+        np.testing.assert_array_equal(again[name].to_numpy(), parts[name].to_numpy())
+    index(given, ByDictionary(book), None, tmp_path / "parts", False)  # of another job: none of the blocks counts
+    assert files[0].stat().st_mtime_ns != kept
+
+
+def test_a_network_reads_the_same_map(measured: Measured, nickel: Crystal, tmp_path: Path) -> None:
+    grid = orientation_grid("432", 8)
+    model = fit(
+        "omnet-small", nickel, GEOMETRY, grid, tmp_path / "m.safetensors", OrientationRecipe(epochs=2, batch=64)
+    )
+    given = read_map(str(measured.path))
+    found = index(given, ByNetwork(model, nickel), None, tmp_path / "work", refine=False)
+    assert (found["score"].to_numpy()[found["flag"].to_numpy() == GOOD] > -1).all()
+    images, flags = given.block(0, len(given))
+    assert images.shape[0] == len(found)
+    blind = index(given, ByNetwork(model, None), None, tmp_path / "blind", refine=False)
+    assert np.isnan(blind["score"].to_numpy()).all()
+    np.testing.assert_array_equal(quaternions(blind), quaternions(found))
+    np.testing.assert_array_equal(flags, found["flag"].to_numpy())
+
+
+def test_what_does_not_fit_together_is_refused(
+    measured: Measured, book: Dictionary, nickel: Crystal, tmp_path: Path
+) -> None:
+    given, method = read_map(str(measured.path)), ByDictionary(book)
+    shifted = replace(given, geometry=replace(given.geometry, centre=(0.55, 0.3, 0.6)))
+    tilted = replace(given, geometry=replace(given.geometry, tilt=10.0))
+    smaller = replace(given, geometry=replace(given.geometry, shape=(15, 12)))
+    for other, told in ((shifted, "pattern centre"), (tilted, "other tilts"), (smaller, "pixels")):
+        with pytest.raises(InputError, match=told):
+            index(other, method, nickel, tmp_path / "work", True)
+    with pytest.raises(InputError, match="symmetry"):
+        index(given, method, replace(nickel, symmetry="622"), tmp_path / "work", True)
+    with pytest.raises(InputError, match="--phase"):
+        index(given, method, None, tmp_path / "work", True)
+
+
+def test_the_real_nickel_patterns_against_kikuchipy(nickel: Crystal, tmp_path: Path) -> None:
+    import kikuchipy as kp
+    import torch
+
+    given = read_map("nickel")
+    book = simulate(nickel, given.geometry, 30, tmp_path / "book", 2)
+    found = index(given, ByDictionary(book), nickel, tmp_path / "work", True)
+    theirs = torch.from_numpy(np.asarray(kp.data.nickel_ebsd_small().xmap.rotations.data).reshape(-1, 4))
+    apart = np.degrees(disorientation_angle(quaternions(found), fundamental(theirs, "432").numpy()))
+    assert apart.max() < 0.4  # of theirs, refined with another background
+    assert found["score"].to_numpy().min() > 0.35
