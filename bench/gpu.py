@@ -172,6 +172,32 @@ def filters(limits: dict[str, float], quick: bool) -> list[Row]:
     return found
 
 
+def patterns(limits: dict[str, float], quick: bool) -> list[Row]:
+    """Simulated patterns of 60 × 60 pixels, and measured ones compared with them; a peer is float32."""
+    from matscreen.kernels.master_pattern import gpu as projection
+    from matscreen.kernels.pattern_matching import gpu as matching
+
+    count, many = (2048, 4096) if quick else (16_384, 65_536)
+    master = torch.rand(2, 1001, 1001, device="cuda")
+    q = torch.nn.functional.normalize(torch.randn(count, 4, device="cuda"), dim=1)
+    centre = torch.tensor([[0.42, 0.21, 0.5]], device="cuda")
+    made = milliseconds(lambda: projection.project(master, q, centre, (60, 60), np.eye(3)), quick)
+    a, b = (torch.nn.functional.normalize(torch.randn(n, 3600, device="cuda"), dim=1) for n in (count, many))
+    scores = torch.full((count, 20), -torch.inf, device="cuda")
+    rows = torch.full((count, 20), -1, dtype=torch.int64, device="cuda")
+    half, whole = (
+        milliseconds(lambda kind=kind: matching.best(a, b, scores, rows, 0, kind), quick)
+        for kind in ("bfloat16", "float32")
+    )
+    size = f"{count:,} × {many:,}, 20 kept"
+    return [
+        row("master_pattern", f"{count:,} of 60²", made, count, "patterns", limits["copy"] / 14_400, {}),
+        row(
+            "pattern_matching, bf16", size, half, count * many, "comparisons", limits["bf16"] / 7200, {"float32": whole}
+        ),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu")
     parser.add_argument("--quick", action="store_true", help="small sizes: does it run?")
@@ -184,7 +210,12 @@ def main() -> None:
         if not check.holds:
             sys.exit(f"bench.gpu: {check.kernel} on {check.backend} is wrong; nothing is timed")
     limits = ceilings(quick)
-    rows = [*networks(limits, quick), *disorientations(limits, quick), *filters(limits, quick)]
+    rows = [
+        *networks(limits, quick),
+        *disorientations(limits, quick),
+        *filters(limits, quick),
+        *patterns(limits, quick),
+    ]
     for line in rows:
         print("  ".join(f"{k}: {v:,.4g}" if isinstance(v, float) else f"{k}: {v}" for k, v in line.items()))
     device = re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name(0).lower())

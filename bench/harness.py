@@ -21,7 +21,8 @@ DATA = Path(os.environ.get("MATSCREEN_DATA", ROOT.parent / "shared" / "data"))
 
 
 PACKAGES = (
-    "numpy", "numba", "torch", "triton", "pymatgen-core", "matminer", "scipy", "orix", "opencv-python-headless"
+    "numpy", "numba", "torch", "triton", "pymatgen-core", "matminer", "scipy", "orix", "kikuchipy",
+    "opencv-python-headless",
 )  # fmt: skip
 
 

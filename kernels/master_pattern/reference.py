@@ -1,13 +1,14 @@
 """The definition: the direction of each pixel, turned into crystal axes, looked up in the Lambert square."""
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 
 def project(
     master: np.ndarray, orientations: np.ndarray, centres: np.ndarray, shape: tuple[int, int], axes: np.ndarray
 ) -> np.ndarray:
     """See the package."""
+    from scipy.spatial.transform import Rotation
+
     across, down = directions(centres, shape)
     towards = np.stack(np.broadcast_arrays(across[:, None, :], down[:, :, None], 1.0), axis=-1)
     towards = towards / np.linalg.norm(towards, axis=-1, keepdims=True)

@@ -13,6 +13,9 @@ BACKGROUND, CONTRAST = 15, 12
 contrast, on the real nickel patterns: these leave the true orientation 20 standard deviations above others, and make
 them look like simulated ones, so that a network trained on these reads those."""
 
+PART = 64
+"""Patterns at a time on a CPU, which stay in its cache."""
+
 
 def prepared(patterns: torch.Tensor, static: torch.Tensor | None = None) -> torch.Tensor:
     """(N, rows · columns) float32 of measured or simulated patterns (N, rows, columns), on their device.
@@ -21,6 +24,8 @@ def prepared(patterns: torch.Tensor, static: torch.Tensor | None = None) -> torc
     about each pixel; over the root of the Gaussian mean square there; less their mean, of length 1. All 0 where nothing
     is left.
     """
+    if patterns.device.type == "cpu" and len(patterns) > PART:
+        return torch.cat([prepared(part, static) for part in torch.split(patterns, PART)])
     images = patterns.float()
     if static is not None:
         images = images - static.float() * (images.mean((1, 2), keepdim=True) / static.float().mean())
