@@ -84,7 +84,7 @@ def _ctf(given: PatternMap, found: pa.Table, phase: dict[str, Any]) -> str:
 
     rows, columns = given.shape
     lengths, angles = phase["lattice"][:3], phase["lattice"][3:]
-    laue = _LAUE[library("orix.crystal_map").Phase(point_group=phase["point_group"]).point_group.laue.name]
+    laue = _LAUE[_laue(phase["point_group"]).name]
     cell = ";".join(f"{v:.3f}" for v in lengths) + "\t" + ";".join(f"{v:.3f}" for v in angles)
     lines = [
         "Channel Text File",
@@ -117,6 +117,26 @@ def _ctf(given: PatternMap, found: pa.Table, phase: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def inverse_pole_colours(orientations: np.ndarray, point_group: str) -> np.ndarray:
+    """(N, 3) red, green, blue from 0 to 1: the crystal direction along the specimen's z, of (N, 4) quaternions."""
+    quaternion = library("orix.quaternion")
+    key = library("orix.plot").IPFColorKeyTSL(_laue(point_group), direction=library("orix.vector").Vector3d.zvector())
+    turns = quaternion.Orientation(orientations, symmetry=_laue(point_group))
+    colours: np.ndarray = np.clip(np.asarray(key.orientation2color(turns)).reshape(-1, 3), 0, 1)
+    return colours
+
+
+def add_colour_key(figure: Any, place: Any, point_group: str) -> None:
+    """Draw what the colours mean into a place of a figure's grid."""
+    z = library("orix.vector").Vector3d.zvector()
+    legend = figure.add_subplot(place, projection="ipf", symmetry=_laue(point_group), direction=z)
+    legend.plot_ipf_color_key(show_title=False)
+
+
+def _laue(point_group: str) -> Any:
+    return library("orix.crystal_map").Phase(point_group=point_group).point_group.laue
+
+
 def orientation_picture(path: Path, given: PatternMap, found: pa.Table, phase: dict[str, Any]) -> None:
     """A PNG: which crystal direction lies along the specimen's z (an inverse pole figure), its key, the scores.
 
@@ -125,13 +145,8 @@ def orientation_picture(path: Path, given: PatternMap, found: pa.Table, phase: d
     library("matplotlib").use("Agg")
     from matplotlib import pyplot as plt
 
-    orix_plot, quaternion = library("orix.plot"), library("orix.quaternion")
-    vector = library("orix.vector").Vector3d
-    laue = library("orix.crystal_map").Phase(point_group=phase["point_group"]).point_group.laue
-    key = orix_plot.IPFColorKeyTSL(laue, direction=vector.zvector())
     good = (found["flag"].to_numpy() == GOOD).reshape(given.shape)
-    turns = quaternion.Orientation(quaternions(found), symmetry=laue)
-    colours = key.orientation2color(turns).reshape(*given.shape, 3)
+    colours = inverse_pole_colours(quaternions(found), phase["point_group"]).reshape(*given.shape, 3)
     colours[~good] = 0
     rows, columns = given.shape
     extent = (0, columns * given.step[0], rows * given.step[1], 0)
@@ -140,17 +155,16 @@ def orientation_picture(path: Path, given: PatternMap, found: pa.Table, phase: d
     grid = figure.add_gridspec(1, 3, width_ratios=(4.2 * wide, 4.2 * wide, 2.4))
     unit = "µm" if given.unit == "um" else "points"
     orientation, quality = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
-    orientation.imshow(np.clip(colours, 0, 1), extent=extent, interpolation="nearest")
-    orientation.set(
-        title=f"{phase['name']}: direction along the specimen's z", xlabel=f"x, {unit}", ylabel=f"y, {unit}"
-    )
+    orientation.imshow(colours, extent=extent, interpolation="nearest", aspect="auto" if rows == 1 else "equal")
+    orientation.set(title=f"{phase['name']}, along the specimen's z", xlabel=f"x, {unit}", ylabel=f"y, {unit}")
     scores = np.where(good, found["score"].to_numpy().reshape(given.shape), np.nan)
-    shown = quality.imshow(scores, extent=extent, cmap="viridis", interpolation="nearest")
-    quality.set(title="normalised dot product with the simulation", xlabel=f"x, {unit}")
+    shown = quality.imshow(
+        scores, extent=extent, cmap="viridis", interpolation="nearest", aspect="auto" if rows == 1 else "equal"
+    )
+    quality.set(title="likeness to the simulation", xlabel=f"x, {unit}")
     quality.set_facecolor("black")
     figure.colorbar(shown, ax=quality, shrink=0.85)
-    legend: Any = figure.add_subplot(grid[2], projection="ipf", symmetry=laue, direction=vector.zvector())
-    legend.plot_ipf_color_key(show_title=False)
+    add_colour_key(figure, grid[2], phase["point_group"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=130))

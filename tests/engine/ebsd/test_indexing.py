@@ -180,3 +180,32 @@ def test_the_real_nickel_patterns_against_kikuchipy(nickel: Crystal, tmp_path: P
     apart = np.degrees(disorientation_angle(quaternions(found), fundamental(theirs, "432").numpy()))
     assert apart.max() < 0.4  # of theirs, refined with another background
     assert found["score"].to_numpy().min() > 0.35
+
+
+def test_best_matches_are_those_of_kikuchipy(nickel: Crystal, tmp_path: Path) -> None:
+    import kikuchipy as kp
+    import torch
+    from orix.crystal_map import CrystalMap, PhaseList
+    from orix.quaternion import Rotation
+
+    from matscreen.models.ebsd.patterns import prepared
+
+    given = read_map("nickel")
+    book = simulate(nickel, given.geometry, 22, tmp_path / "book", 1)
+    images, _ = given.block(0, len(given))
+    patterns = prepared(torch.from_numpy(images), torch.from_numpy(given.static))
+    found, scores = ByDictionary(book).find(patterns)
+    parts = list(book.chunks())
+    entries = torch.cat([prepared(torch.from_numpy(part.astype(np.float32))) for _, part in parts])
+    turns = np.concatenate([orientations for orientations, _ in parts])
+    theirs = kp.signals.EBSD(patterns.numpy().reshape(3, 3, 60, 60)).dictionary_indexing(
+        kp.signals.EBSD(
+            entries.numpy().reshape(-1, 60, 60),
+            xmap=CrystalMap(rotations=Rotation(turns), phase_list=PhaseList(names="ni", point_groups="m-3m")),
+        ),
+        metric="ncc",
+        keep_n=1,
+    )
+    apart = disorientation_angle(found, np.asarray(theirs.rotations.data).reshape(-1, 4), "1")
+    np.testing.assert_allclose(apart, 0, atol=1e-6)
+    np.testing.assert_allclose(scores, np.asarray(theirs.scores).ravel(), atol=1e-5)
