@@ -18,6 +18,7 @@ from matscreen.engine.cli import (
     scan,
     space,
     train,
+    xrd,
 )
 
 app = typer.Typer(
@@ -52,6 +53,7 @@ app.command()(report.report)
 app.add_typer(queue.app, name="queue")
 app.command()(queue.rescreen)
 app.add_typer(ebsd.app, name="ebsd")
+app.add_typer(xrd.app, name="xrd")
 app.command()(predict.predict)
 app.command()(space.space)
 app.add_typer(reference.app, name="reference")

@@ -1,0 +1,1 @@
+"""Two-dimensional X-ray diffraction: detector images in, images without their background out."""

@@ -1,0 +1,157 @@
+"""Detector images of any format that fabio reads, one at a time, with what is wrong with them."""
+
+import importlib
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from matscreen.models.errors import InputError
+
+SATURATED_SHARE = 0.5
+"""Of the pixels at the largest value that the detector knows; more than this is no image."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image.
+
+    Attributes
+    ----------
+    path, number : of its file, and of the image in it from 0
+    image : (H, W) float32, NaN where a pixel counts for nothing
+    problem : why it cannot be used; empty if it can
+    saturated : pixels at the largest value that they can hold
+    """
+
+    path: Path
+    number: int
+    image: np.ndarray
+    problem: str = ""
+    saturated: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of the file, and the image's number if it is not the first."""
+        return self.path.stem + (f"_{self.number:05d}" if self.number else "")
+
+
+def library(name: str) -> ModuleType:
+    """fabio or pyFAI, quiet; InputError where they are not installed."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = importlib.import_module(name)
+    except ImportError:
+        raise InputError("detector images need fabio and pyFAI: pip install 'matscreen[xrd]'") from None
+    for logger in ("fabio", "pyFAI", "silx"):
+        logging.getLogger(logger).propagate = False
+    return module
+
+
+class _Complaints(logging.Handler):
+    """What fabio says while it is asked: it fills a truncated file up with zeros, and tells so here alone."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+    def __enter__(self) -> "_Complaints":
+        logging.getLogger("fabio").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("fabio").removeHandler(self)
+
+    def truncation(self) -> str:
+        """What it said of missing data, if anything."""
+        return next((line for line in self.said if "incomplete" in line or "truncated" in line), "")
+
+
+def files_of(given: Iterable[Path]) -> list[Path]:
+    """The files named, and those in folders named, sorted; InputError for one that there is not."""
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+            if not inside:
+                raise InputError(f"{path}: the folder holds no files")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise InputError(f"no such file: {path}")
+    return found
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """(H, W) bool, True where a pixel does not count: not 0 in an image of fabio, such as pyFAI's masks are."""
+    frames = list(read_frames(path, None))
+    if frames[0].problem and not frames[0].image.size:
+        raise InputError(f"{path}: no mask that can be read: {frames[0].problem}")
+    return np.asarray(frames[0].image != 0)
+
+
+def read_frames(path: Path, mask: np.ndarray | None) -> Iterator[Frame]:
+    """The images of a file, one after another; where one cannot be read, its problem instead.
+
+    Pixels under `mask` (H, W) do not count, nor do negative ones of detectors that mark dead pixels so, nor NaN.
+    """
+    fabio = library("fabio")
+    try:
+        with warnings.catch_warnings(), _Complaints():
+            warnings.simplefilter("ignore")
+            opened = fabio.open(str(path))
+            count = int(opened.nframes)
+    except Exception as error:  # whatever the bytes lead the readers to
+        yield _failed(path, 0, error)
+        return
+    for number in range(count):
+        try:
+            with warnings.catch_warnings(), _Complaints() as complaints:
+                warnings.simplefilter("ignore")
+                data = np.asarray(opened.data if number == 0 else opened.get_frame(number).data)
+            if told := complaints.truncation():
+                raise ValueError(told)
+        except Exception as error:
+            yield _failed(path, number, error)
+            continue
+        yield _frame(path, number, data, mask)
+
+
+def _frame(path: Path, number: int, data: Any, mask: np.ndarray | None) -> Frame:
+    if data.ndim != 2 or 0 in data.shape or data.dtype.kind not in "biuf":
+        told = f"an image has rows and columns of real numbers, not {data.shape} of {data.dtype}"
+        return Frame(path, number, np.empty((0, 0), np.float32), told)
+    if mask is not None and mask.shape != data.shape:
+        return Frame(path, number, data.astype(np.float32), f"it is {data.shape}, the mask {mask.shape}")
+    image = data.astype(np.float32)
+    full = data >= np.iinfo(data.dtype).max if data.dtype.kind in "iu" else np.zeros(data.shape, bool)
+    dead = ~np.isfinite(image)
+    if data.dtype.kind in "if":
+        dead |= image < 0
+    if mask is not None:
+        dead |= mask
+    image[dead] = np.nan
+    saturated = int((full & ~dead).sum())
+    problem = ""
+    if dead.all():
+        problem = "no pixel of it counts"
+    elif saturated > SATURATED_SHARE * (~dead).sum():
+        problem = "it is saturated"
+    elif np.nanmin(image) == np.nanmax(image):
+        problem = "it is empty: all its pixels are equal"
+    return Frame(path, number, image, problem, saturated)
+
+
+def _failed(path: Path, number: int, error: Exception) -> Frame:
+    told = " ".join(str(error).split()) or type(error).__name__
+    return Frame(path, number, np.empty((0, 0), np.float32), f"it cannot be read: {told}")
