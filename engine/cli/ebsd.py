@@ -23,7 +23,7 @@ from matscreen.engine.ebsd.dictionary import simulate as simulate_dictionary
 from matscreen.engine.ebsd.grid import orientation_grid
 from matscreen.engine.ebsd.indexing import ByDictionary, ByNetwork, Method
 from matscreen.engine.ebsd.indexing import index as index_map
-from matscreen.engine.ebsd.map import FLAGS, PatternMap, read_map
+from matscreen.engine.ebsd.map import FLAGS, read_map
 from matscreen.engine.ebsd.output import FORMATS, orientation_picture, write_map
 from matscreen.models.device import here
 from matscreen.models.ebsd.geometry import Geometry
@@ -186,7 +186,7 @@ def index(
     network = load(model) if method == "omnet" else None
     book = open_dictionary(dictionary) if dictionary and method == "dictionary" else None
     known = network.geometry if network else book.geometry if book else None
-    given = _with_geometry(read_map(file, known.shape if known else None), centre, sample_tilt, tilt)
+    given = read_map(file, known.shape if known else None, _place(centre), sample_tilt, tilt)
     crystal = read_crystal(phase, energy)
     chosen: Method
     if network:
@@ -233,21 +233,19 @@ def _geometry(
     """That of a file, or of the options; InputError if neither tells it."""
     sides = tuple(int(v) for v in _numbers(shape, "--shape", 2, "60,60")) if shape else None
     if like is not None:
-        return _with_geometry(read_map(str(like), sides), centre, sample_tilt, tilt).geometry  # type: ignore[arg-type]
-    if sides is None or centre is None:
+        return read_map(str(like), sides, _place(centre), sample_tilt, tilt).geometry  # type: ignore[arg-type]
+    place = _place(centre)
+    if sides is None or place is None:
         raise InputError("give the detector: --like FILE, or --shape and --centre")
-    place = _numbers(centre, "--centre", 3, "0.42,0.21,0.50")
     return Geometry(sides, place, 70.0 if sample_tilt is None else sample_tilt, tilt or 0.0)  # type: ignore[arg-type]
 
 
-def _with_geometry(given: PatternMap, centre: str | None, sample_tilt: float | None, tilt: float | None) -> PatternMap:
-    """The map with what the options say in place of what the file says."""
-    told: dict[str, Any] = {"sample_tilt": sample_tilt, "tilt": tilt}
-    told = {name: value for name, value in told.items() if value is not None}
+def _place(centre: str | None) -> tuple[float, float, float] | None:
+    """What `--centre` says."""
     if centre is None:
-        return replace(given, geometry=replace(given.geometry, **told))
-    place = _numbers(centre, "--centre", 3, "0.42,0.21,0.50")
-    return replace(given, geometry=replace(given.geometry, centre=place, **told), centres=np.array([place]))  # type: ignore[arg-type]
+        return None
+    x, y, distance = _numbers(centre, "--centre", 3, "0.42,0.21,0.50")
+    return x, y, distance
 
 
 def _simulated(

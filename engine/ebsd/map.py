@@ -82,10 +82,17 @@ class PatternMap:
             yield start, *self.block(start, min(start + size, len(self)))
 
 
-def read_map(file: str, shape: tuple[int, int] | None = None) -> PatternMap:
+def read_map(
+    file: str,
+    shape: tuple[int, int] | None = None,
+    centre: tuple[float, float, float] | None = None,
+    sample_tilt: float | None = None,
+    tilt: float | None = None,
+) -> PatternMap:
     """The patterns in a file of any format that kikuchipy reads, binned to `shape` if that divides theirs.
 
-    `nickel` are the nine that it brings.
+    `nickel` are the nine that it brings. What is given of the geometry (see `Geometry`) holds in place of what the file
+    tells of it.
 
     InputError for what cannot be read, holds no patterns, or patterns that cannot be binned to `shape`.
     """
@@ -118,15 +125,15 @@ def read_map(file: str, shape: tuple[int, int] | None = None) -> PatternMap:
     else:
         static = None
     detector = signal.detector
-    centres = np.asarray(detector.pc, np.float64).reshape(-1, 3)
+    centres = np.asarray(detector.pc if centre is None else centre, np.float64).reshape(-1, 3)
     count = int(np.prod(places, dtype=int))
     if len(centres) != count:
         centres = centres.mean(axis=0, keepdims=True)
     geometry = Geometry(
         (rows // binning, columns // binning),
         tuple(float(v) for v in centres.mean(axis=0)),  # type: ignore[arg-type]
-        float(detector.sample_tilt),
-        float(detector.tilt),
+        float(detector.sample_tilt if sample_tilt is None else sample_tilt),
+        float(detector.tilt if tilt is None else tilt),
         float(detector.azimuthal),
         float(getattr(detector, "twist", 0.0)),
     )
