@@ -68,7 +68,9 @@ def evaluate(
     if not errors:
         raise InputError(f"{data}: {properties[output]} is unknown of all compounds in the part {chosen!r}")
     if form == "json":
-        json.dump(errors, sys.stdout, indent=1)
+        # A kind of which all compounds are of one class has no ROC curve; JSON knows no NaN.
+        told = [{key: None if value != value else value for key, value in row.items()} for row in errors]
+        json.dump(told, sys.stdout, indent=1, allow_nan=False)
         print()
     elif form == "csv":
         writer = csv.DictWriter(sys.stdout, list(errors[0]), lineterminator="\n")
