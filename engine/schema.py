@@ -166,6 +166,6 @@ ORIENTATIONS = pa.schema(
         _field(
             "score", pa.float32(), "normalised dot product with the simulated pattern; NaN where none was made", "1"
         ),
-        _field("flag", pa.uint8(), "0 indexed, 1 empty, 2 saturated, 3 unreadable"),
+        _field("flag", pa.uint8(), "0 indexed, 1 empty, 2 saturated, 3 unreadable, 4 unlike any simulated pattern"),
     ]
 )

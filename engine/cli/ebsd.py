@@ -1,7 +1,6 @@
 """`matscreen ebsd`: crystal orientations from electron backscatter patterns."""
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from matscreen.engine.ebsd.crystals import NICKEL, checksum, read_crystal
 from matscreen.engine.ebsd.dictionary import Dictionary, open_dictionary
 from matscreen.engine.ebsd.dictionary import simulate as simulate_dictionary
 from matscreen.engine.ebsd.grid import orientation_grid
-from matscreen.engine.ebsd.indexing import ByDictionary, ByNetwork, Method
+from matscreen.engine.ebsd.indexing import ByDictionary, ByNetwork, Method, clear
 from matscreen.engine.ebsd.indexing import index as index_map
 from matscreen.engine.ebsd.map import FLAGS, read_map
 from matscreen.engine.ebsd.output import FORMATS, orientation_picture, write_map
@@ -117,6 +116,7 @@ def train(
     """
     if out.suffix != ".safetensors":
         raise InputError(f"--out takes a file .safetensors, not {out}")
+    _check_out(out, (Path(phase),))
     crystal = read_crystal(phase, energy)
     geometry = _geometry(like, shape, centre, sample_tilt, tilt)
     published = recipe == "published"
@@ -180,18 +180,23 @@ def index(
     """
     if out.suffix not in FORMATS:
         raise InputError(f"--out takes a file {', '.join(FORMATS)}, not {out}")
-    if not out.parent.is_dir():
-        raise InputError(f"no such folder: {out.parent}")
+    picture, work = out.with_suffix(".png"), out.with_name(out.name + ".blocks")
+    _check_out(out, (Path(file), Path(phase), Path(model)))
     torch.set_num_threads(_threads(workers))
     network = load(model) if method == "omnet" else None
     book = open_dictionary(dictionary) if dictionary and method == "dictionary" else None
     known = network.geometry if network else book.geometry if book else None
     given = read_map(file, known.shape if known else None, _place(centre), sample_tilt, tilt)
+    if len(given) == 1 and out.suffix == ".ang":
+        raise InputError(f"{file} holds one pattern, which is no map for .ang; take .ctf or .h5")
     crystal = read_crystal(phase, energy)
+    known_master = network.card["phase"].get("master_sha256") if network else book.master_sha256 if book else None
+    if (network or book) and known_master != checksum(crystal):
+        raise InputError(
+            f"{network.name if network else dictionary} was made of another master pattern than --phase {phase}"
+        )
     chosen: Method
     if network:
-        if network.card["phase"]["master_sha256"] != checksum(crystal):
-            say(f"{network.name} was trained on another master pattern than that of {crystal.name}")
         chosen = ByNetwork(network, crystal)
     else:
         if book is None:
@@ -199,22 +204,31 @@ def index(
             say(f"a dictionary for {given.path.name} goes to {place}")
             book = _simulated(crystal, given.geometry, grid, place, _threads(workers), None)
         chosen = ByDictionary(book)
-    work = out.with_name(out.name + ".blocks")
     with _bar("patterns") as report:
         found = index_map(given, chosen, crystal, work, refine, report)
     told = {"name": crystal.name, "point_group": crystal.point_group, "lattice": crystal.lattice}
-    picture = out.with_suffix(".png")
     try:
         write_map(out, given, found, {**told, "energy_kev": crystal.energy_kev})
         orientation_picture(picture, given, found, told)
     except OSError as error:
-        raise JobError(f"cannot write to {out.parent}: {error.strerror}; the blocks are in {work}") from None
-    shutil.rmtree(work)
+        raise JobError(f"cannot write to {out.parent}: {error.strerror or error}; the blocks are in {work}") from None
+    clear(work)
     flags = found["flag"].to_numpy()
     print(", ".join(f"{(flags == n).sum():,} {name}" for n, name in enumerate(FLAGS) if n == 0 or (flags == n).any()))
     if (flags == 0).any():
         print(f"median score {np.median(found['score'].to_numpy()[flags == 0]):.3f}")
     print(f"{out} and {picture}")
+
+
+def _check_out(out: Path, read: tuple[Path, ...]) -> None:
+    """InputError for a file that cannot be written, or that is one of those to read."""
+    if not out.parent.is_dir():
+        raise InputError(f"no such folder: {out.parent}")
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder")
+    for path in read:
+        if path.exists() and any(there.exists() and there.samefile(path) for there in (out, out.with_suffix(".png"))):
+            raise InputError(f"--out {out} would overwrite {path}, which is to be read")
 
 
 def _numbers(text: str, option: str, count: int, example: str) -> tuple[float, ...]:
@@ -231,7 +245,10 @@ def _geometry(
     like: Path | None, shape: str | None, centre: str | None, sample_tilt: float | None, tilt: float | None
 ) -> Geometry:
     """That of a file, or of the options; InputError if neither tells it."""
-    sides = tuple(int(v) for v in _numbers(shape, "--shape", 2, "60,60")) if shape else None
+    told = _numbers(shape, "--shape", 2, "60,60") if shape else ()
+    if any(side != int(side) for side in told):
+        raise InputError(f"--shape takes whole numbers, not {shape}")
+    sides = tuple(int(side) for side in told) or None
     if like is not None:
         return read_map(str(like), sides, _place(centre), sample_tilt, tilt).geometry  # type: ignore[arg-type]
     place = _place(centre)

@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from matscreen.engine.ebsd.libraries import library
 from matscreen.kernels.disorientation import SYMMETRY
+from matscreen.kernels.master_pattern import reference
+from matscreen.models.ebsd.representation import matrices
 from matscreen.models.ebsd.simulation import Crystal
 from matscreen.models.errors import InputError
 
+ALIKE = 0.9
+"""Least correlation of a master pattern with itself, turned by an operation of its symmetry."""
 NICKEL = "nickel"
 """The phase that needs no file: kikuchipy brings a master pattern of it, at 20 kV."""
 
@@ -49,14 +54,16 @@ def _loaded(kp: Any, path: Path) -> Any:
 
 
 def _crystal(signal: Any, phase: str, energy_kev: float | None) -> Crystal:
-    energies = [axis for axis in signal.axes_manager.navigation_axes if axis.name == "energy"]
-    data = np.asarray(signal.data)
-    energy = float(energy_kev or signal.metadata.get_item("Acquisition_instrument.SEM.beam_energy", 20.0))
-    if energies:
-        axis = energies[0].axis
-        which = len(axis) - 1 if energy_kev is None else int(np.abs(axis - energy_kev).argmin())
-        energy = float(axis[which])
-        data = data[..., which, :, :]
+    if energy_kev is not None and not 0 < energy_kev < 1000:
+        raise InputError(f"--energy takes keV, not {energy_kev:g}")
+    axes = [axis for axis in signal.axes_manager.navigation_axes if axis.name == "energy"]
+    told = signal.metadata.get_item("Acquisition_instrument.SEM.beam_energy", 20.0)
+    energies = np.array(axes[0].axis if axes else [told], float)
+    which = len(energies) - 1 if energy_kev is None else int(np.abs(energies - energy_kev).argmin())
+    energy = float(energies[which])
+    if energy_kev is not None and abs(energy - energy_kev) > 1:
+        raise InputError(f"{phase} has no master pattern of {energy_kev:g} keV; the nearest is of {energy:g} keV")
+    data = np.asarray(signal.data)[..., which, :, :] if axes else np.asarray(signal.data)
     master = data.astype(np.float32)
     if master.ndim == 2:
         master = np.stack([master, master[::-1, ::-1]])  # z → −z of the same crystal: inversion turns x and y too
@@ -65,16 +72,52 @@ def _crystal(signal: Any, phase: str, energy_kev: float | None) -> Crystal:
     least, most = float(master.min()), float(master.max())
     if not most > least:
         raise InputError(f"{phase}: the master pattern is empty")
-    group = signal.phase.point_group
+    group = _point_group(signal)
     symmetry = "" if group is None else group.laue.proper_subgroup.name.replace("112", "2")
     if symmetry not in SYMMETRY:
         named = "none" if group is None else group.name
         raise InputError(f"{phase}: unknown symmetry {named}; known are the Laue classes of {' '.join(SYMMETRY)}")
     lattice = signal.phase.structure.lattice
+    _check_symmetry(phase, master, symmetry)
     scale = 10 if max(lattice.abcABG()[:3]) < 2 else 1  # EMsoft tells nm, others Å: no cell is of 2 Å or of 2 nm
     cell = tuple(float(v) for v in (*(scale * v for v in lattice.abcABG()[:3]), *lattice.abcABG()[3:]))
     name = (signal.phase.name or Path(phase).stem).strip() or "phase"
     return Crystal(name, symmetry, (master - least) / (most - least), energy, cell, group.name)  # type: ignore[arg-type]
+
+
+def _point_group(signal: Any) -> Any:
+    """Of the phase: one that orix finds again by its name, which of its own `m` it does not; None if it has none."""
+    group = signal.phase.point_group
+    if group is None:
+        return None
+    try:
+        library("orix.crystal_map").Phase(point_group=group.name)
+    except ValueError:
+        return group.laue
+    return group
+
+
+def _check_symmetry(phase: str, master: np.ndarray, symmetry: str) -> None:
+    """InputError if a master pattern does not look the same after the operations that its symmetry's name stands for.
+
+    The name alone does not tell the axes: a monoclinic cell may have its twofold axis along b.
+    """
+    v = np.random.default_rng(0).normal(size=(4000, 3))
+    v /= np.linalg.norm(v, axis=1, keepdims=True)
+    seen = [
+        reference.interpolated(master, *reference.lambert(w), w[:, 2] < 0)
+        for w in (v @ o.T for o in _matrices(symmetry))
+    ]
+    worst = min(float(np.corrcoef(seen[0], other)[0, 1]) for other in seen)
+    if worst < ALIKE:
+        raise InputError(
+            f"{phase}: the master pattern does not have the symmetry {symmetry} about the axes that are known here: "
+            "the main one along z, a twofold one along x; monoclinic cells need the unique axis c"
+        )
+
+
+def _matrices(symmetry: str) -> np.ndarray:
+    return np.asarray(matrices(torch.from_numpy(np.array(SYMMETRY[symmetry]))).numpy())
 
 
 def checksum(crystal: Crystal) -> str:

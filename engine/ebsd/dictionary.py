@@ -7,6 +7,8 @@ chunks/N-D.arrow     orientations and patterns of chunk N, to be mapped into mem
 import hashlib
 import io
 import json
+import operator
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,13 +23,15 @@ from matscreen.engine import schema
 from matscreen.engine.cluster import connect
 from matscreen.engine.ebsd.crystals import checksum
 from matscreen.engine.ebsd.grid import orientation_grid
+from matscreen.kernels.disorientation import SYMMETRY
 from matscreen.models.ebsd.geometry import Geometry
 from matscreen.models.ebsd.simulation import Crystal, simulated
 from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import write_atomically
 
-CHUNK = 4096
-"""Patterns of a chunk: 29 MB of 60 × 60 pixels."""
+CHUNK, CHUNK_BYTES = 4096, 2**25
+"""Patterns of a chunk: so many, fewer of more than 60 × 60 pixels in 16 bits."""
+NAME = re.compile(r"\d{5}-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,13 @@ def simulate(
     there. InputError if `path` holds anything else.
     """
     grid = orientation_grid(crystal.symmetry, steps)
+    chunk = max(1, min(CHUNK, CHUNK_BYTES // (2 * geometry.shape[0] * geometry.shape[1])))
     config = {
         "phase": {"name": crystal.name, "symmetry": crystal.symmetry, "master_sha256": checksum(crystal)},
         "geometry": asdict(geometry) | {"shape": list(geometry.shape), "centre": list(geometry.centre)},
         "grid_steps": steps,
         "patterns": len(grid),
-        "chunk": CHUNK,
+        "chunk": chunk,
     }
     if (path / "dictionary.json").is_file():
         if _read_config(path) != config:
@@ -93,21 +98,23 @@ def simulate(
         write_atomically(path / "dictionary.json", lambda temporary: temporary.write_text(text))
     except OSError as error:
         raise JobError(f"cannot write to {path}: {error.strerror}") from None
-    there = {int(file.name.split("-")[0]) for file in _whole(path)}
-    numbers = [n for n in range(-(-len(grid) // CHUNK)) if n not in there]
-    done = sum(len(grid[n * CHUNK : (n + 1) * CHUNK]) for n in there)
+    parts = [grid[start : start + chunk] for start in range(0, len(grid), chunk)]
+    there = _whole(path, len(parts))
+    for file in set((path / "chunks").glob("*.arrow")) - set(there.values()):
+        file.unlink()  # damaged, or none of its own
+    done = sum(len(parts[n]) for n in there)
     report(done, len(grid))
     with connect(scheduler, workers) as (client, threads):
         job = client.scatter((crystal, geometry), broadcast=True)
-        waiting, running = iter(numbers), {}
-        for number in waiting:
-            running[client.submit(_chunk_bytes, job, grid[number * CHUNK : (number + 1) * CHUNK])] = number
+        running: dict[Any, int] = {}
+        for number in [n for n in range(len(parts)) if n not in there]:
+            running[client.submit(_chunk_bytes, job, parts[number])] = number
             if len(running) < 2 * threads:
                 continue
-            done += _store_one(path, running, grid)
+            done += len(parts[_store_one(path, running)])
             report(done, len(grid))
         while running:
-            done += _store_one(path, running, grid)
+            done += len(parts[_store_one(path, running)])
             report(done, len(grid))
     return open_dictionary(path)
 
@@ -115,19 +122,23 @@ def simulate(
 def open_dictionary(path: Path) -> Dictionary:
     """The dictionary in the folder `path`. InputError if there is none, or it is not whole."""
     config = _read_config(path)
-    files = _whole(path)
     try:
-        told = config["geometry"]
-        geometry = Geometry(**{**told, "shape": tuple(told["shape"]), "centre": tuple(told["centre"])})
-        count, chunk = int(config["patterns"]), int(config["chunk"])
+        told, phase = config["geometry"], config["phase"]
+        shape = tuple(operator.index(side) for side in told["shape"])
+        geometry = Geometry(**{**told, "shape": shape, "centre": tuple(told["centre"])})
+        count, chunk = operator.index(config["patterns"]), operator.index(config["chunk"])
+        if count < 1 or chunk < 1 or phase["symmetry"] not in SYMMETRY:
+            raise ValueError("it tells of no patterns")
+        chunks = -(-count // chunk)
+        files = _whole(path, chunks)
         found = Dictionary(
-            path, geometry, config["phase"]["symmetry"], config["phase"]["master_sha256"], tuple(files), count
+            path, geometry, phase["symmetry"], phase["master_sha256"], tuple(files[n] for n in sorted(files)), count
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path / 'dictionary.json'} cannot be used: {error}") from None
-    if len(files) != -(-count // chunk):
+    if len(files) != chunks:
         raise InputError(
-            f"{path} has {len(files)} of its {-(-count // chunk)} chunks: give the `matscreen ebsd simulate` that "
+            f"{path} has {len(files)} of its {chunks} chunks: give the `matscreen ebsd simulate` that "
             "made it again, and it goes on"
         )
     return found
@@ -159,8 +170,8 @@ def _chunk_bytes(job: tuple[Crystal, Geometry], orientations: np.ndarray) -> byt
     return sink.getvalue()
 
 
-def _store_one(path: Path, running: dict[Any, int], grid: np.ndarray) -> int:
-    """Wait for one chunk, write it; how many patterns it holds."""
+def _store_one(path: Path, running: dict[Any, int]) -> int:
+    """Wait for one chunk, write it; its number."""
     from distributed import wait
 
     future = next(iter(wait(list(running), return_when="FIRST_COMPLETED").done))
@@ -169,20 +180,20 @@ def _store_one(path: Path, running: dict[Any, int], grid: np.ndarray) -> int:
     try:
         write_atomically(path / "chunks" / name, lambda temporary: temporary.write_bytes(content))
     except OSError as error:
-        raise JobError(f"cannot write to {path}: {error.strerror}; make room and give the command again") from None
-    return len(grid[number * CHUNK : (number + 1) * CHUNK])
+        raise JobError(f"cannot write to {path}: {error.strerror or error}; make room, then again") from None
+    return number
 
 
-def _whole(path: Path) -> list[Path]:
-    """Chunks whose bytes are what their names say, in order; others are removed."""
-    kept: dict[str, Path] = {}
+def _whole(path: Path, chunks: int) -> dict[int, Path]:
+    """Chunks by number whose bytes are what their names say; others are left alone."""
+    kept: dict[int, Path] = {}
     for file in sorted((path / "chunks").glob("*.arrow")):
         number, _, digest = file.stem.partition("-")
-        if number not in kept and hashlib.sha256(file.read_bytes()).hexdigest().startswith(digest) and digest:
-            kept[number] = file
-        else:
-            file.unlink()
-    return list(kept.values())
+        if NAME.fullmatch(file.stem) and int(number) < chunks and int(number) not in kept:
+            with file.open("rb") as content:
+                if hashlib.file_digest(content, "sha256").hexdigest().startswith(digest):
+                    kept[int(number)] = file
+    return kept
 
 
 def _read_config(path: Path) -> dict[str, Any]:

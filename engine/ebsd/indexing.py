@@ -14,19 +14,29 @@ import pyarrow.parquet as pq
 import torch
 
 from matscreen.engine import schema
+from matscreen.engine.ebsd.crystals import checksum
 from matscreen.engine.ebsd.dictionary import Dictionary
-from matscreen.engine.ebsd.map import GOOD, PatternMap
+from matscreen.engine.ebsd.map import GOOD, UNLIKE, PatternMap
 from matscreen.kernels.pattern_matching import best_matches, nothing_yet, unit_patterns
 from matscreen.models.ebsd.geometry import Geometry
 from matscreen.models.ebsd.model import OrientationModel
 from matscreen.models.ebsd.patterns import prepared
 from matscreen.models.ebsd.refinement import refined
 from matscreen.models.ebsd.simulation import Crystal, simulated
-from matscreen.models.errors import InputError
+from matscreen.models.ebsd.training import random_orientations
+from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import write_atomically
 
-BLOCK = 4096
-"""Patterns that are read, indexed and stored at a time: 59 MB of 60 × 60 pixels."""
+BLOCK, BLOCK_BYTES = 4096, 2**26
+"""Patterns that are read, indexed and stored at a time: so many, fewer of more than 60 × 60 pixels in 32 bits."""
+SLICE = 1024
+"""Matches that are compared again at a time."""
+NULL, LIKE = 256, 7.0
+"""A pattern is unlike any simulated one if its score lies fewer than so many standard deviations above those with so
+many patterns that have nothing to do with it. The best of a whole dictionary for pure noise lies at 4 to 5, and some
+more after refinement; the real nickel patterns lie at 15 to 20."""
+ALGORITHM = 1
+"""To be raised with every change of what is found; unfinished blocks of another one do not count."""
 REFINED = 512
 """Patterns that are refined at a time."""
 COARSE = 30
@@ -56,6 +66,9 @@ class Method(Protocol):
     def find(self, patterns: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Orientations (N, 4) and scores (N,) of prepared patterns; scores may be NaN."""
 
+    def strangers(self) -> torch.Tensor | None:
+        """Prepared patterns of some orientations, to tell a score from chance; None where none can be made."""
+
 
 @dataclass(frozen=True)
 class ByDictionary:
@@ -83,6 +96,11 @@ class ByDictionary:
     def fingerprint(self) -> str:
         return "dictionary " + " ".join(file.name for file in self.dictionary.files)
 
+    def strangers(self) -> torch.Tensor:
+        """Spread over the first chunk."""
+        _, images = next(self.dictionary.chunks())
+        return _prepared(images[:: max(1, len(images) // NULL)][:NULL])
+
     def find(self, patterns: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """The scores are those of the dictionary's patterns."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -102,10 +120,13 @@ class ByDictionary:
         scores = np.full(rows.shape, -np.inf)
         first = 0
         for orientations, images in self.dictionary.chunks():
-            n, k = np.nonzero((rows >= first) & (rows < first + len(orientations)))
-            entries, which = np.unique(rows[n, k] - first, return_inverse=True)
-            made = _prepared(images[entries]).double()
-            scores[n, k] = torch.einsum("np,np->n", patterns[n].double(), made[which]).numpy()
+            own = np.argwhere((rows >= first) & (rows < first + len(orientations)))
+            own = own[np.argsort(rows[own[:, 0], own[:, 1]], kind="stable")]
+            for part in np.array_split(own, max(1, len(own) // SLICE)):
+                n, k = part.T
+                entries, which = np.unique(rows[n, k] - first, return_inverse=True)
+                made = _prepared(images[entries]).double()
+                scores[n, k] = torch.einsum("np,np->n", patterns[n].double(), made[which]).numpy()
             first += len(orientations)
         order = np.lexsort((rows, -scores), axis=1)[:, 0]
         each = np.arange(len(rows))
@@ -139,7 +160,13 @@ class ByNetwork:
         return self.model.symmetry
 
     def fingerprint(self) -> str:
-        return f"network {self.model.card['weights_sha256']}"
+        return f"network {self.model.card['weights_sha256']} {self.crystal and checksum(self.crystal)}"
+
+    def strangers(self) -> torch.Tensor | None:
+        """Random ones."""
+        if self.crystal is None:
+            return None
+        return prepared(simulated(self.crystal, self.geometry, random_orientations(NULL, self.symmetry, 0)))
 
     def find(self, patterns: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """See the class."""
@@ -166,15 +193,20 @@ def index(
     InputError where geometry, phase or sizes do not fit together.
     """
     _check(given, method, crystal, refine)
-    fingerprint = _fingerprint(given, method, refine)
-    work.mkdir(parents=True, exist_ok=True)
+    fingerprint = _fingerprint(given, method, crystal if refine else None)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JobError(f"cannot make the folder {work}: {error.strerror}") from None
     tables = []
-    for start in range(0, len(given), BLOCK):
-        stop = min(start + BLOCK, len(given))
+    strangers = method.strangers()
+    block = max(1, min(BLOCK, BLOCK_BYTES // (4 * given.pattern_shape[0] * given.pattern_shape[1])))
+    for start in range(0, len(given), block):
+        stop = min(start + block, len(given))
         file = work / f"{start:010d}.parquet"
         table = _finished(file, fingerprint, stop - start)
         if table is None:
-            table = _index_block(given, start, stop, method, crystal if refine else None)
+            table = _index_block(given, start, stop, method, crystal if refine else None, strangers)
             kept = table.replace_schema_metadata({"fingerprint": fingerprint})
             write_atomically(file, lambda temporary, kept=kept: pq.write_table(kept, temporary))  # type: ignore[misc]
         tables.append(table.replace_schema_metadata(None))
@@ -182,7 +214,23 @@ def index(
     return pa.concat_tables(tables)
 
 
-def _index_block(given: PatternMap, start: int, stop: int, method: Method, crystal: Crystal | None) -> pa.Table:
+def clear(work: Path) -> None:
+    """Remove what `index` left in its folder, and the folder if nothing else is in it."""
+    for file in work.glob("*.parquet"):
+        if file.stem.isdecimal() and len(file.stem) == 10:
+            file.unlink()
+    if not any(work.iterdir()):
+        work.rmdir()
+
+
+def _index_block(
+    given: PatternMap,
+    start: int,
+    stop: int,
+    method: Method,
+    crystal: Crystal | None,
+    strangers: torch.Tensor | None,
+) -> pa.Table:
     images, flags = given.block(start, stop)
     static = None if given.static is None else torch.from_numpy(given.static)
     good = np.flatnonzero(flags == GOOD)
@@ -199,6 +247,10 @@ def _index_block(given: PatternMap, start: int, stop: int, method: Method, cryst
                 orientations[rows], scores[rows] = refined(
                     patterns[part], orientations[rows], centres[part], crystal, given.geometry
                 )
+        if strangers is not None:
+            by_chance = patterns @ strangers.T
+            unlike = scores[good] < (by_chance.mean(dim=1) + LIKE * by_chance.std(dim=1)).numpy()
+            flags[good[unlike]] = UNLIKE
     return pa.table([*orientations.T, scores, flags], schema=schema.ORIENTATIONS)
 
 
@@ -230,9 +282,10 @@ def _told(centre: tuple[float, ...]) -> str:
     return ",".join(f"{v:.3f}" for v in centre)
 
 
-def _fingerprint(given: PatternMap, method: Method, refine: bool) -> str:
+def _fingerprint(given: PatternMap, method: Method, crystal: Crystal | None) -> str:
     state = given.path.stat()
-    deciding = [str(given.path.resolve()), state.st_size, state.st_mtime_ns, given.binning, BLOCK, refine]
+    deciding = [str(given.path.resolve()), state.st_size, state.st_mtime_ns, given.binning, BLOCK, ALGORITHM]
+    deciding.append(checksum(crystal) if crystal else "not refined")
     told = [*deciding, repr(given.geometry), hashlib.sha256(given.centres.tobytes()).hexdigest(), method.fingerprint()]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 

@@ -1,7 +1,6 @@
 """Measured patterns: where they lie in the map, what is wrong with some of them; read a block at a time."""
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,15 @@ from matscreen.engine.ebsd.libraries import library
 from matscreen.models.ebsd.geometry import Geometry
 from matscreen.models.errors import InputError
 
-GOOD, EMPTY, SATURATED, UNREADABLE = range(4)
-FLAGS = ("indexed", "empty", "saturated", "unreadable")
+GOOD, EMPTY, SATURATED, UNREADABLE, UNLIKE = range(5)
+FLAGS = ("indexed", "empty", "saturated", "unreadable", "unlike any simulated one")
 SATURATED_SHARE = 0.1
-"""Of pixels at the largest value that the detector knows; more than this is no pattern to index."""
+"""Of pixels at a pattern's largest value; more than this is no pattern to index, if the range is of so many values."""
+PLATEAU_RANGE = 64
+LARGEST = 1e18
+"""No detector counts so far; squares of more do not fit in 32 bits."""
+UNITS = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3}
+"""In µm."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,6 @@ class PatternMap:
     geometry: Geometry
     centres: np.ndarray
     data: Any
-    largest: float
 
     def __len__(self) -> int:
         return self.shape[0] * self.shape[1]
@@ -67,19 +70,14 @@ class PatternMap:
             return np.zeros((1, *self.pattern_shape), np.float32), np.array([UNREADABLE], np.uint8)
         flat = patterns.reshape(len(patterns), -1)
         flags = np.full(len(flat), GOOD, np.uint8)
-        if np.isfinite(self.largest):
-            flags[(flat >= self.largest).mean(axis=1) > SATURATED_SHARE] = SATURATED
-        finite = np.isfinite(flat).all(axis=1) if flat.dtype.kind == "f" else np.ones(len(flat), bool)
+        finite = (np.abs(flat) < LARGEST).all(axis=1) if flat.dtype.kind == "f" else np.ones(len(flat), bool)
+        least, most = flat.min(axis=1).astype(float), flat.max(axis=1).astype(float)
+        plateau = (flat == flat.max(axis=1, keepdims=True)).mean(axis=1) > SATURATED_SHARE
+        flags[plateau & (most - least >= PLATEAU_RANGE)] = SATURATED
         flags[~finite] = UNREADABLE
-        flags[finite & (flat.max(axis=1) == flat.min(axis=1))] = EMPTY
-        images = patterns.astype(np.float32)
-        images[flags != GOOD] = 0
+        flags[finite & (most == least)] = EMPTY
+        images = np.where((flags == GOOD)[:, None, None], patterns, 0).astype(np.float32)
         return _binned(images, self.binning), flags
-
-    def blocks(self, size: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """(start, patterns, flags) of one block after another."""
-        for start in range(0, len(self), size):
-            yield start, *self.block(start, min(start + size, len(self)))
 
 
 def read_map(
@@ -118,13 +116,14 @@ def read_map(
     if 0 in (*places, rows, columns):
         raise InputError(f"{path} holds no patterns")
     binning = _binning(path, (rows, columns), shape)
-    dtype = signal.data.dtype
     static = getattr(signal, "static_background", None)
     if static is not None and np.shape(static) == (rows, columns) and np.ptp(static) > 0:
         static = _binned(np.asarray(static, np.float32)[None], binning)[0]
     else:
         static = None
     detector = signal.detector
+    if centre is None and (np.asarray(detector.pc) == 0.5).all():  # what a detector has before anyone told it
+        raise InputError(f"{path} tells no pattern centre: give --centre")
     centres = np.asarray(detector.pc if centre is None else centre, np.float64).reshape(-1, 3)
     count = int(np.prod(places, dtype=int))
     if len(centres) != count:
@@ -137,21 +136,23 @@ def read_map(
         float(detector.azimuthal),
         float(getattr(detector, "twist", 0.0)),
     )
-    axes = signal.axes_manager.navigation_axes
-    step = tuple(float(axis.scale) or 1.0 for axis in axes)
-    unit = str(axes[0].units) if axes and "um" in str(axes[0].units) else "px"
+    axes = {str(axis.name): axis for axis in signal.axes_manager.navigation_axes}
+    unit = next((str(axis.units) for axis in axes.values()), "px")
+    scale = UNITS.get(unit, 1.0)
+    step = {name: (float(axis.scale) or 1.0) * scale for name, axis in axes.items()}
+    along = next(iter(step.values()), 1.0)
+    line = (count, 1) if list(axes) == ["y"] else (1, count)
     return PatternMap(
         path,
-        (1, 1) if not places else (1, places[0]) if len(places) == 1 else (places[0], places[1]),
+        (places[0], places[1]) if len(places) == 2 else line,
         geometry.shape,
         binning,
-        (step[0], step[1]) if len(step) == 2 else (step[0], step[0]) if step else (1.0, 1.0),
-        unit,
+        (step.get("x", along), step.get("y", along)),
+        "um" if unit in UNITS else "px",
         static,
         geometry,
         centres,
         signal.data.reshape((count, rows, columns)),
-        float(np.iinfo(dtype).max) if dtype.kind in "iu" else float("inf"),
     )
 
 
@@ -161,8 +162,8 @@ def _binning(path: Path, given: tuple[int, int], wanted: tuple[int, int] | None)
     times = given[0] // wanted[0]
     if times < 1 or (wanted[0] * times, wanted[1] * times) != given:
         raise InputError(
-            f"{path} holds patterns of {given[0]} × {given[1]} pixels, which cannot be binned to the {wanted[0]} × "
-            f"{wanted[1]} of the dictionary or model; make one of a shape that divides theirs"
+            f"{path} holds patterns of {given[0]} × {given[1]} pixels, which cannot be binned to {wanted[0]} × "
+            f"{wanted[1]}: a dictionary, model or --shape must divide theirs"
         )
     return times
 

@@ -5,7 +5,7 @@ import torch
 
 from matscreen.kernels.disorientation import SYMMETRY, disorientation
 from matscreen.kernels.disorientation.differentiable import torch_angle
-from matscreen.models.ebsd.representation import Representation, euler_of, product
+from matscreen.models.ebsd.representation import Representation, euler_of, fundamental, product
 
 LOSSES = ("mae", "mse", "mde", "mae+mde", "mse+mde")
 """Mean absolute and squared error of what the network puts out, mean disorientation, and their sums (radians)."""
@@ -28,12 +28,14 @@ def losses(
 def mseae(found: np.ndarray, true: np.ndarray, symmetry: str) -> np.ndarray:
     """(3,) mean absolute differences of φ1, Φ, φ2 in radians, of the equivalents that are nearest (eqs. 6.6–6.8).
 
-    `found` and `true` are unit quaternions (N, 4). Each difference is taken the short way round before the mean.
+    `found` and `true` are unit quaternions (N, 4). The true orientation is the one in the fundamental zone, and of what
+    was found the equivalent nearest to it: of the other equivalents the same angles differ by other amounts. Each
+    difference is taken the short way round before the mean.
     """
-    _, _, operations = disorientation(found, true, symmetry)
-    pairs = [
-        euler_of(product(torch.from_numpy(SYMMETRY[symmetry][which]), torch.from_numpy(q.astype(np.float64))))
-        for which, q in zip(operations.T, (found, true), strict=True)
-    ]
+    known = fundamental(torch.from_numpy(true.astype(np.float64)), symmetry)
+    _, _, operations = disorientation(found, known.numpy(), symmetry)
+    first, second = (torch.from_numpy(SYMMETRY[symmetry][which]) for which in operations.T)
+    back = product(second * second.new_tensor([1, -1, -1, -1]), first)
+    pairs = (euler_of(product(back, torch.from_numpy(found.astype(np.float64)))), euler_of(known))
     off = (pairs[0] - pairs[1]).abs() % (2 * torch.pi)
     return torch.minimum(off, 2 * torch.pi - off).mean(dim=0).numpy()

@@ -16,7 +16,7 @@ from matscreen.models import loop
 from matscreen.models.device import Place, here
 from matscreen.models.ebsd.geometry import Geometry
 from matscreen.models.ebsd.losses import LOSSES, losses
-from matscreen.models.ebsd.model import OrientationModel, load, save
+from matscreen.models.ebsd.model import ROWS, OrientationModel, load, save
 from matscreen.models.ebsd.network import PLANS, OMNet
 from matscreen.models.ebsd.representation import REPRESENTATIONS, Representation, fundamental
 from matscreen.models.ebsd.simulation import CLEAN, Crystal, Disturbance, disturbed, turned
@@ -25,6 +25,8 @@ from matscreen.models.fit import write_table
 from matscreen.models.loop import Progress
 from matscreen.models.recipe import Schedule
 
+SMALLEST = 16
+"""Pixels of a side that leave something after strides and pooling."""
 VALIDATION = 1000
 """Random orientations that a training is judged by."""
 
@@ -80,7 +82,8 @@ class _Task:
     def validation_error(self, network: nn.Module) -> float:
         """Mean disorientation in degrees."""
         with torch.no_grad():
-            found = self.representation.decode(network(self.patterns).float())
+            outputs = [network(part).float() for part in torch.split(self.patterns, ROWS)]
+            found = self.representation.decode(torch.cat(outputs))
         return float(torch.rad2deg(torch_angle(found, self.known.float(), self.crystal.symmetry)).mean())
 
     def deciding(self) -> Iterator[bytes]:
@@ -128,6 +131,8 @@ def fit(
     if "mde" in recipe.loss and not representation.differentiable:
         raise InputError(f"the loss {recipe.loss} needs a representation other than {recipe.representation}; take mse")
     place = here()
+    if min(geometry.shape) < SMALLEST:
+        raise InputError(f"{plan} takes patterns of at least {SMALLEST} × {SMALLEST} pixels, not {geometry.shape}")
     network = OMNet(PLANS[plan], geometry.shape, representation.branches, recipe.seed).to(place.device)
     known = random_orientations(VALIDATION, crystal.symmetry, recipe.seed + 1).to(place.device)
     torch.manual_seed(recipe.seed)

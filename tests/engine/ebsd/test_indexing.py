@@ -1,5 +1,6 @@
 """Dictionaries and maps: what is hidden is found, however often it is interrupted."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from matscreen.engine.ebsd import dictionary as dictionaries
 from matscreen.engine.ebsd import indexing
 from matscreen.engine.ebsd.dictionary import Dictionary, open_dictionary, read_chunk, simulate
 from matscreen.engine.ebsd.grid import orientation_grid
-from matscreen.engine.ebsd.indexing import ByDictionary, ByNetwork, index
-from matscreen.engine.ebsd.map import EMPTY, GOOD, SATURATED, read_map
+from matscreen.engine.ebsd.indexing import ByDictionary, ByNetwork, clear, index
+from matscreen.engine.ebsd.map import EMPTY, GOOD, SATURATED, UNLIKE, read_map
 from matscreen.engine.ebsd.output import quaternions
 from matscreen.kernels.disorientation import SYMMETRY, disorientation_angle
 from matscreen.models.ebsd.representation import fundamental
@@ -22,7 +23,7 @@ from matscreen.models.ebsd.simulation import Crystal
 from matscreen.models.ebsd.training import OrientationRecipe, fit
 from matscreen.models.errors import InputError
 
-from .conftest import EMPTY_ONE, GEOMETRY, SATURATED_ONE, Measured
+from .conftest import EMPTY_ONE, GEOMETRY, SATURATED_ONE, Measured, save
 
 STEPS = 28
 
@@ -83,6 +84,21 @@ def test_a_dictionary_does_not_depend_on_workers_or_interruptions(
         simulate(nickel, GEOMETRY, 8, tmp_path / "other", 1)
     with pytest.raises(InputError, match=r"has no dictionary\.json"):
         open_dictionary(tmp_path / "other")
+    stray = tmp_path / "shared" / "chunks" / "notes.arrow"
+    stray.write_text("not a chunk")
+    assert digest(open_dictionary(tmp_path / "shared")) == digest(whole)
+    assert stray.exists()
+    config = json.loads((tmp_path / "shared" / "dictionary.json").read_text())
+    for key, wrong in (
+        ("chunk", 0),
+        ("patterns", -1),
+        ("patterns", 1.5),
+        ("geometry", {"shape": [30.0, 24]}),
+        ("phase", 3),
+    ):
+        (tmp_path / "shared" / "dictionary.json").write_text(json.dumps(config | {key: wrong}))
+        with pytest.raises(InputError, match="cannot be used"):
+            open_dictionary(tmp_path / "shared")
     orientations, patterns = read_chunk(whole.files[0], GEOMETRY.shape)
     assert patterns.shape == (100, *GEOMETRY.shape)
     np.testing.assert_array_equal(orientations, orientation_grid("432", 9)[:100])
@@ -98,12 +114,39 @@ def test_hidden_orientations_are_found(measured: Measured, book: Dictionary, nic
     plain = index(given, ByDictionary(book), None, tmp_path / "plain", refine=False)
     flags = plain["flag"].to_numpy()
     assert (flags[EMPTY_ONE], flags[SATURATED_ONE]) == (EMPTY, SATURATED)
-    assert np.isnan(plain["score"].to_numpy()[flags != GOOD]).all()
+    assert np.isnan(plain["score"].to_numpy()[[EMPTY_ONE, SATURATED_ONE]]).all()
+    assert set(flags) <= {GOOD, EMPTY, SATURATED, UNLIKE}
     assert np.median(off(plain, measured)) < 3  # the grid's spacing is 3.3°
     better = index(given, ByDictionary(book), nickel, tmp_path / "better", refine=True)
     assert np.median(off(better, measured)) < 0.3
     good = flags == GOOD
     assert (better["score"].to_numpy()[good] >= plain["score"].to_numpy()[good] - 1e-3).all()
+    assert off(better, measured).max() < 3  # what would be further off is flagged
+    assert (better["flag"].to_numpy() == GOOD).sum() >= 11
+
+
+def test_noise_is_told_from_patterns(measured: Measured, book: Dictionary, nickel: Crystal, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, measured.images.shape, np.uint8)
+    save(noise, tmp_path / "noise.h5")
+    given = read_map(str(tmp_path / "noise.h5"))
+    for refine in (False, True):
+        found = index(given, ByDictionary(book), nickel if refine else None, tmp_path / f"w{refine}", refine)
+        assert (found["flag"].to_numpy() == UNLIKE).all()
+
+
+def test_blocks_of_another_phase_do_not_count(
+    measured: Measured, book: Dictionary, nickel: Crystal, tmp_path: Path
+) -> None:
+    given, other = read_map(str(measured.path)), replace(nickel, master=nickel.master[:, ::-1, ::-1] ** 2)
+    first = index(given, ByDictionary(book), nickel, tmp_path / "work", True)
+    second = index(given, ByDictionary(book), other, tmp_path / "work", True)
+    assert not np.array_equal(first["score"].to_numpy(), second["score"].to_numpy(), equal_nan=True)
+    (tmp_path / "work" / "mine.txt").write_text("keep")
+    clear(tmp_path / "work")
+    assert [p.name for p in (tmp_path / "work").iterdir()] == ["mine.txt"]
+    (tmp_path / "work" / "mine.txt").unlink()
+    clear(tmp_path / "work")
+    assert not (tmp_path / "work").exists()
 
 
 def test_an_interrupted_map_goes_on_and_ends_the_same(
@@ -144,13 +187,14 @@ def test_a_network_reads_the_same_map(measured: Measured, nickel: Crystal, tmp_p
     )
     given = read_map(str(measured.path))
     found = index(given, ByNetwork(model, nickel), None, tmp_path / "work", refine=False)
-    assert (found["score"].to_numpy()[found["flag"].to_numpy() == GOOD] > -1).all()
+    scores = found["score"].to_numpy()
+    assert np.isfinite(np.delete(scores, [EMPTY_ONE, SATURATED_ONE])).all()
     images, flags = given.block(0, len(given))
     assert images.shape[0] == len(found)
     blind = index(given, ByNetwork(model, None), None, tmp_path / "blind", refine=False)
     assert np.isnan(blind["score"].to_numpy()).all()
     np.testing.assert_array_equal(quaternions(blind), quaternions(found))
-    np.testing.assert_array_equal(flags, found["flag"].to_numpy())
+    np.testing.assert_array_equal(flags, blind["flag"].to_numpy())  # without a master pattern nothing is unlike it
 
 
 def test_what_does_not_fit_together_is_refused(

@@ -7,7 +7,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from matscreen.engine.ebsd.crystals import read_crystal
+from matscreen.engine.ebsd.crystals import _check_symmetry, read_crystal
 from matscreen.engine.ebsd.map import EMPTY, GOOD, SATURATED, UNREADABLE, PatternMap, read_map
 from matscreen.models.errors import InputError
 
@@ -24,9 +24,8 @@ def test_a_map_as_it_was_saved(measured: Measured) -> None:
     np.testing.assert_array_equal(images[good], measured.images[good])
     assert not images[~good].any()
     assert [(n, flags[n]) for n in np.flatnonzero(~good)] == [(EMPTY_ONE, EMPTY), (SATURATED_ONE, SATURATED)]
-    blocks = list(given.blocks(7))
-    assert [start for start, _, _ in blocks] == [0, 7, 14]
-    np.testing.assert_array_equal(np.concatenate([part for _, part, _ in blocks]), images)
+    parts = [given.block(start, min(start + 7, 20))[0] for start in (0, 7, 14)]
+    np.testing.assert_array_equal(np.concatenate(parts), images)
 
 
 def test_binning_takes_means(measured: Measured) -> None:
@@ -40,8 +39,8 @@ def test_binning_takes_means(measured: Measured) -> None:
             read_map(str(measured.path), shape)
 
 
-def _with(given: PatternMap, data: object, largest: float = float("inf")) -> PatternMap:
-    return replace(given, data=data, largest=largest)
+def _with(given: PatternMap, data: object) -> PatternMap:
+    return replace(given, data=data)
 
 
 def test_one_bad_pattern_costs_its_own_place(measured: Measured) -> None:
@@ -63,6 +62,61 @@ def test_one_bad_pattern_costs_its_own_place(measured: Measured) -> None:
     floats[5, 0, 0] = np.inf
     _, flags = _with(given, da.from_array(floats)).block(0, 20)
     assert list(np.flatnonzero(flags == UNREADABLE)) == [2, 5]
+    huge = measured.images.astype(np.float64)
+    huge[7] *= 1e300
+    _, flags = _with(given, da.from_array(huge)).block(0, 20)
+    assert list(np.flatnonzero(flags == UNREADABLE)) == [7]
+    twelve_bits = (measured.images.astype(np.uint16) * 16).clip(max=2600)  # a plateau below what 16 bits hold
+    _, flags = _with(given, da.from_array(twelve_bits)).block(0, 20)
+    share = (twelve_bits == 2600).mean(axis=(1, 2))
+    np.testing.assert_array_equal(np.flatnonzero(flags == SATURATED), np.flatnonzero(share > 0.1))
+    assert (share > 0.1).any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "names", "expected"), [((20,), "x", (1, 20)), ((20,), "y", (20, 1)), ((), "", (1, 1))]
+)
+def test_lines_and_single_patterns(
+    shape: tuple[int, ...], names: str, expected: tuple[int, int], measured: Measured, tmp_path: Path
+) -> None:
+    import kikuchipy as kp
+
+    images = measured.images.reshape(*MAP, 30, 24)[0, 0] if not shape else measured.images
+    signal = kp.signals.EBSD(images)
+    signal.detector = kp.detectors.EBSDDetector(shape=(30, 24), pc=GEOMETRY.centre, sample_tilt=70)
+    for axis, name in zip(signal.axes_manager.navigation_axes, names, strict=True):
+        axis.name, axis.units, axis.scale = name, "um", 0.25
+    signal.save(tmp_path / "line.h5")
+    given = read_map(str(tmp_path / "line.h5"))
+    assert given.shape == expected
+    if names:
+        assert (given.unit, given.step) == ("um", (0.25, 0.25))
+    assert given.block(0, len(given))[0].shape == (len(given), 30, 24)
+
+
+def test_a_file_without_geometry_asks_for_it(measured: Measured, tmp_path: Path) -> None:
+    import kikuchipy as kp
+
+    kp.signals.EBSD(measured.images.reshape(*MAP, 30, 24)).save(tmp_path / "bare.h5")
+    with pytest.raises(InputError, match="--centre"):
+        read_map(str(tmp_path / "bare.h5"))
+
+
+@pytest.mark.parametrize(
+    ("energy", "told"), [(15.0, "nearest is of 20 keV"), (-3.0, "takes keV"), (float("nan"), "keV")]
+)
+def test_energies_that_there_are_not(energy: float, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        read_crystal("nickel", energy)
+
+
+def test_a_master_pattern_must_have_the_symmetry_of_its_name() -> None:
+    nickel = read_crystal("nickel")
+    for symmetry in ("1", "2", "222", "422", "23", "432"):
+        _check_symmetry("nickel", nickel.master, symmetry)
+    for symmetry in ("3", "622"):
+        with pytest.raises(InputError, match="does not have the symmetry"):
+            _check_symmetry("nickel", nickel.master, symmetry)
 
 
 def test_what_is_no_map_is_refused(measured: Measured, tmp_path: Path) -> None:
@@ -112,4 +166,4 @@ def test_a_float_map(measured: Measured, tmp_path: Path) -> None:
     save(measured.images.astype(np.float32), path)
     _, flags = read_map(str(path)).block(0, 20)
     assert flags[EMPTY_ONE] == EMPTY
-    assert flags[SATURATED_ONE] == GOOD  # nobody knows the largest value
+    assert flags[SATURATED_ONE] == SATURATED

@@ -74,16 +74,27 @@ def test_from_patterns_to_a_map_and_a_picture(
     assert "patterns of ni, 30 × 24 pixels" in capsys.readouterr().out
     assert run(monkeypatch, "index", file, "--dictionary", book, "--out", str(out)) == 0
     told = capsys.readouterr().out
-    assert "18 indexed, 1 empty, 1 saturated" in told
+    assert "indexed, 1 empty, 1 saturated" in told
     assert sorted(p.name for p in tmp_path.iterdir()) == ["book", "map.ang", "map.png"]
     xmap = io.load(out)
-    assert (xmap.is_indexed.sum(), nickel.symmetry) == (18, "432")
+    assert 10 <= xmap.is_indexed.sum() <= 18
+    assert nickel.symmetry == "432"
     weights = str(tmp_path / "mine.safetensors")
     assert run(monkeypatch, "train", "--like", file, "--grid", "6", "--epochs", "1", "--out", weights) == 0
     assert "clean_mean_disorientation_deg" in capsys.readouterr().out
     arguments = ("index", file, "--method", "omnet", "--model", weights, "--no-refine", "--out", str(tmp_path / "n.h5"))
     assert run(monkeypatch, *arguments) == 0
-    assert "18 indexed" in capsys.readouterr().out
+    assert "indexed, 1 empty, 1 saturated" in capsys.readouterr().out
+    own = tmp_path / "own.h5"
+    own.write_bytes(measured.path.read_bytes())
+    assert run(monkeypatch, "index", str(own), "--dictionary", book, "--out", str(own)) == 2
+    assert "would overwrite" in capsys.readouterr().err
+    assert own.read_bytes() == measured.path.read_bytes()
+    config = Path(book) / "dictionary.json"
+    told = config.read_text().replace('"master_sha256": "', '"master_sha256": "0')
+    config.write_text(told)
+    assert run(monkeypatch, "index", file, "--dictionary", book, "--out", str(out)) == 2
+    assert "of another master pattern" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -103,6 +114,11 @@ def test_from_patterns_to_a_map_and_a_picture(
         (["simulate", "--out", "book", "--shape", "2,2", "--centre", "0.5,0.5,0.5"], "4 × 4"),
         (["simulate", "--out", "book", "--like", "nickel", "--grid", "1000"], "steps"),
         (["simulate", "--out", "book", "--like", "nickel", "--tilt", "nan"], "tilt"),
+        (["index", "nickel", "--out", "."], "--out takes a file"),
+        (["index", "nickel", "--out", "map.ang", "--energy", "5"], "no master pattern of 5 keV"),
+        (["simulate", "--out", "book", "--shape", "60.5,60", "--centre", "0.5,0.4,0.5"], "whole numbers"),
+        (["train", "--out", "nowhere/m.safetensors", "--like", "nickel"], "no such folder"),
+        (["train", "--out", "m.safetensors", "--shape", "8,8", "--centre", ".4,.4,.5", "--grid", "2"], "at least 16"),
         (["train", "--out", "m.pt", "--like", "nickel"], ".safetensors"),
         (["train", "--out", "m.safetensors", "--like", "nickel", "--network", "resnet", "--grid", "4"], "no network"),
         (["train", "--out", "m.safetensors", "--like", "nickel", "--loss", "mad", "--grid", "4"], "no loss"),

@@ -100,3 +100,9 @@ def test_mean_disorientation_and_mseae_against_orix(rng: np.random.Generator) ->
     np.testing.assert_allclose(off.sum(), 0.3, atol=1e-6)
     equivalent = multiply(SYMMETRY["432"][rng.integers(0, 24, 40)], a.numpy())
     assert mseae(equivalent, a.numpy(), "432").max() < 1e-6
+    tiny = np.concatenate([np.ones((40, 1)), rng.normal(size=(40, 3)) * 0.01], axis=1)
+    near = multiply(tiny / np.linalg.norm(tiny, axis=1, keepdims=True), a.numpy())
+    expected = mseae(near, a.numpy(), "432")
+    for operations in rng.integers(0, 24, (5, 2, 40)):  # whichever equivalents one has of the same orientations
+        changed = [multiply(SYMMETRY["432"][which], q) for which, q in zip(operations, (near, a.numpy()), strict=True)]
+        np.testing.assert_allclose(mseae(*changed, "432"), expected, atol=1e-9)
