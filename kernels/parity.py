@@ -19,6 +19,7 @@ from matscreen.kernels import (
     master_pattern,
     mlp,
     pattern_matching,
+    powder_pattern,
 )
 from matscreen.kernels.backend import Backend, gpu_here
 
@@ -66,6 +67,7 @@ def checks(seed: int = 0) -> Iterator[Parity]:
         ("mlp", True, 1e-5, _mlp(rng, 64 if small else 2000)),
         ("disorientation", True, 1e-10, _disorientation(rng)),
         ("master_pattern", True, 1e-3, _master_pattern(rng, 2 if small else 60)),
+        ("powder_pattern", False, 1e-9, _powder_pattern(rng)),
         ("pattern_matching", True, 1e-5, _pattern_matching(rng)),
         ("filters2d minimum", True, 0.0, _filter(rng, filters2d.minimum_filter, small)),
         ("filters2d maximum", True, 0.0, _filter(rng, filters2d.maximum_filter, small)),
@@ -168,6 +170,13 @@ def _master_pattern(rng: np.random.Generator, count: int) -> Run:
     q /= np.linalg.norm(q, axis=1, keepdims=True)
     given = rng.random((2, 201, 201)).astype(np.float32), q, np.array([0.5, 0.3, 0.6]), (20, 24), np.eye(3)
     return lambda backend: master_pattern.project_patterns(*given, backend=backend)
+
+
+def _powder_pattern(rng: np.random.Generator) -> Run:
+    lattice = np.diag([4.1, 5.2, 6.3]) + rng.normal(size=(3, 3)) * 0.3
+    scattering = np.array([[11.0, 2.2, 50.0, 1.1, 10.0], [17.0, 1.5, 30.0, 0.7, 4.0]])
+    crystal = powder_pattern.Crystal(lattice, rng.random((7, 3)), np.arange(7) % 2, np.ones(7), scattering)
+    return lambda backend: np.concatenate(powder_pattern.peaks(crystal, backend=backend))
 
 
 def _pattern_matching(rng: np.random.Generator) -> Run:

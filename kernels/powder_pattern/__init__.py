@@ -1,0 +1,102 @@
+"""Powder diffraction: at which angles a crystal reflects, and how strongly.
+
+    I(g) = |Σ_j o_j f_j(g) exp(2πi g·r_j)|² (1 + cos² 2θ) / (sin² θ cos θ)
+
+over all g of the reciprocal lattice, equal angles together: kinematic, without absorption, texture or anomalous
+scattering, as pymatgen's `XRDCalculator` has it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from matscreen.kernels.backend import Backend, resolve
+from matscreen.kernels.powder_pattern import cpu, reference
+
+__all__ = ["Crystal", "gaussian_profile", "peaks"]
+
+WEAKEST = 1e-3
+"""Of the strongest peak's 100; weaker ones are left out."""
+MOST = 50_000_000
+"""Points of the reciprocal lattice that are looked at; more is a cell of hundreds of Å or too short a wavelength."""
+
+
+class Crystal(NamedTuple):
+    """A unit cell.
+
+    Attributes
+    ----------
+    lattice : (3, 3) float64, vectors a, b and c as rows, Å
+    coordinates : (N, 3) float64, fractional
+    species : (N,) int, row of `scattering` of each site
+    occupancies : (N,) float64
+    scattering : (S, 1 + 2 K) float64 of each species: Z, then a_k and b_k (Å²) of its form factor
+        f(s) = Z − 41.78214 s² Σ a_k exp(−b_k s²), s = sin θ / λ
+    """
+
+    lattice: np.ndarray
+    coordinates: np.ndarray
+    species: np.ndarray
+    occupancies: np.ndarray
+    scattering: np.ndarray
+
+
+def peaks(
+    crystal: Crystal,
+    wavelength: float = 1.54184,
+    two_theta: tuple[float, float] = (0.0, 90.0),
+    backend: Backend = "auto",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Angles and strengths of a crystal's powder reflections.
+
+    Parameters
+    ----------
+    wavelength : Å; that of Cu Kα by default
+    two_theta : first and last angle, degrees, from 0 to below 180
+
+    Returns
+    -------
+    angles : (K,) float64, 2θ in degrees, rising
+    intensities : (K,) float64, the strongest 100
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, a cell without volume, angles or a wavelength that cannot be; too large a cell.
+    """
+    lattice = np.ascontiguousarray(crystal.lattice, np.float64)
+    sites = np.ascontiguousarray(crystal.coordinates, np.float64)
+    species, occupied = np.asarray(crystal.species, np.int64), np.asarray(crystal.occupancies, np.float64)
+    table = np.ascontiguousarray(crystal.scattering, np.float64)
+    if lattice.shape != (3, 3) or sites.shape != (len(species), 3) or occupied.shape != (len(species),):
+        raise ValueError(f"lattice (3, 3), coordinates (N, 3): not {lattice.shape}, {sites.shape}")
+    if not np.isfinite(sites).all() or not np.isfinite(lattice).all() or abs(np.linalg.det(lattice)) < 1e-3:
+        raise ValueError("the cell has no volume, or a coordinate is not finite")
+    fits = table.ndim == 2 and table.shape[1] % 2 == 1 and len(species)
+    if not fits or not 0 <= species.min() <= species.max() < len(table):
+        raise ValueError(f"species must be rows of scattering (S, 1 + 2 K), which is {table.shape}")
+    first, last = two_theta
+    if not (0 <= first < last < 180 and 0 < wavelength < 100):
+        raise ValueError(f"angles from 0 to 180 degrees and a wavelength in Å, not {two_theta} and {wavelength}")
+    furthest = 2 * np.sin(np.radians(last / 2)) / wavelength
+    nearest = 2 * np.sin(np.radians(first / 2)) / wavelength
+    if np.prod(2 * furthest * np.sqrt((lattice**2).sum(axis=1)) + 1) > MOST:
+        raise ValueError(f"the cell and the wavelength make more than {MOST:,} reflections")
+    run = reference if resolve(backend, "powder_pattern") == "reference" else cpu
+    given = lattice, sites, species, occupied, table, float(wavelength), float(nearest), float(furthest)
+    angles, strengths = run.peaks(*given)
+    strongest = strengths.max(initial=0)
+    if not strongest > 0:
+        return angles[:0], strengths[:0]
+    scaled = strengths * (100 / strongest)
+    kept = scaled > WEAKEST
+    return angles[kept], scaled[kept]
+
+
+def gaussian_profile(angles: np.ndarray, intensities: np.ndarray, grid: np.ndarray, width: float) -> np.ndarray:
+    """(M,) float64: peaks (K,) as Gaussians of this full width at half height (degrees) on the angles `grid` (M,)."""
+    if not width > 0:
+        raise ValueError(f"a width is positive, not {width}")
+    sigma = width / (2 * np.sqrt(2 * np.log(2)))
+    away = (np.asarray(grid, np.float64)[:, None] - angles) / sigma
+    return np.asarray(np.exp(-(away**2) / 2) @ intensities)
