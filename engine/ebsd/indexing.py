@@ -66,8 +66,8 @@ class Method(Protocol):
     def find(self, patterns: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Orientations (N, 4) and scores (N,) of prepared patterns; scores may be NaN."""
 
-    def strangers(self) -> torch.Tensor | None:
-        """Prepared patterns of some orientations, to tell a score from chance; None where none can be made."""
+    def strangers(self, refine: bool) -> torch.Tensor | None:
+        """Prepared patterns of some orientations, to tell a score from chance; None where scores do not tell that."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class ByDictionary:
     def fingerprint(self) -> str:
         return "dictionary " + " ".join(file.name for file in self.dictionary.files)
 
-    def strangers(self) -> torch.Tensor:
+    def strangers(self, refine: bool) -> torch.Tensor:
         """Spread over the first chunk."""
         _, images = next(self.dictionary.chunks())
         return _prepared(images[:: max(1, len(images) // NULL)][:NULL])
@@ -162,9 +162,9 @@ class ByNetwork:
     def fingerprint(self) -> str:
         return f"network {self.model.card['weights_sha256']} {self.crystal and checksum(self.crystal)}"
 
-    def strangers(self) -> torch.Tensor | None:
-        """Random ones."""
-        if self.crystal is None:
+    def strangers(self, refine: bool) -> torch.Tensor | None:
+        """Random ones; but an orientation two degrees off, as a network's may be, scores little above chance."""
+        if self.crystal is None or not refine:
             return None
         return prepared(simulated(self.crystal, self.geometry, random_orientations(NULL, self.symmetry, 0)))
 
@@ -199,7 +199,7 @@ def index(
     except OSError as error:
         raise JobError(f"cannot make the folder {work}: {error.strerror}") from None
     tables = []
-    strangers = method.strangers()
+    strangers = method.strangers(refine)
     block = max(1, min(BLOCK, BLOCK_BYTES // (4 * given.pattern_shape[0] * given.pattern_shape[1])))
     for start in range(0, len(given), block):
         stop = min(start + block, len(given))

@@ -153,6 +153,7 @@ def fit(
         card = {
             "description": f"{plan}: patterns of {crystal.name} to orientations ({recipe.representation})",
             "plan": plan,
+            "parameters": sum(tensor.numel() for tensor in network.parameters()),
             "phase": {
                 **{name: getattr(crystal, name) for name in ("name", "symmetry", "point_group", "lattice")},
                 "energy_kev": crystal.energy_kev,
