@@ -8,7 +8,7 @@ import io
 import tempfile
 import time
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from matscreen.models.ebsd.geometry import Geometry
 from matscreen.models.ebsd.model import load
 from matscreen.models.ebsd.patterns import prepared
 from matscreen.models.ebsd.refinement import refined
-from matscreen.models.ebsd.simulation import Crystal, Disturbance, disturbed, simulated, turned
+from matscreen.models.ebsd.simulation import CLEAN, Crystal, Disturbance, disturbed, simulated, turned
 from matscreen.models.ebsd.training import random_orientations
 
 SIMULATED, EXPERIMENTAL, DICTIONARY, REFINED, KEPT, LOOKED_UP = 2000, 1000, 20_000, 200, 20, 2048
@@ -133,7 +133,7 @@ def main() -> None:
 
     known = random_orientations(REFINED, "432", 2)
     torch.manual_seed(0)
-    images = disturbed(crystal, geometry, known, Disturbance(0, 0, 0, 0, 0, 1.0), prepare=False)
+    images = disturbed(crystal, geometry, known, replace(CLEAN, noise=1.0), prepare=False)
     start = turned(known, 0.8).numpy()
     patterns, centre = prepared(images), np.array(geometry.centre)
     seconds = median_seconds(lambda: refined(patterns, start, centre, crystal, geometry), 3)

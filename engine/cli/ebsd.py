@@ -106,6 +106,10 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Most epochs, instead of the recipe's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Patterns a step, instead of the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Network whose weights to start from: a name or .safetensors."),
+    ] = None,
     noise: Annotated[float | None, typer.Option(help="Most noise, in standard deviations of a pattern.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first weights, the order and all disturbances.")] = 0,
 ) -> None:
@@ -143,9 +147,10 @@ def train(
         raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
     plan = replace(plan, **changed)
     started = time.perf_counter()
+    first = load(start) if start else None
     turns = orientation_grid(crystal.symmetry, grid)
     with TrainingBar(plan.epochs, hidden=here().rank > 0, what="patterns") as bar:
-        model = fit(network, crystal, geometry, turns, out, plan, bar.update, {"grid_steps": grid})
+        model = fit(network, crystal, geometry, turns, out, plan, bar.update, {"grid_steps": grid}, first)
     if here().rank == 0:
         for name, value in model.card["metrics"].items():
             print(f"{name} {value}")
@@ -175,8 +180,8 @@ def index(
 ) -> None:
     """Find the orientation at every point of a map.
 
-    Empty, saturated and unreadable patterns are flagged and left out. Interrupt it at any time; the same command goes
-    on.
+    Patterns that are empty, saturated, unreadable or unlike any simulated one are flagged and left out. Interrupt it at
+    any time; the same command goes on.
     """
     if out.suffix not in FORMATS:
         raise InputError(f"--out takes a file {', '.join(FORMATS)}, not {out}")

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class OrientationRecipe(Schedule):
     loss : of `LOSSES`
     representation : of `REPRESENTATIONS`
     disturbance : of the patterns that are learnt from
+    start : SHA-256 of the weights that were the first ones; empty for fresh ones
     """
 
     epochs: int = 30
@@ -49,6 +50,7 @@ class OrientationRecipe(Schedule):
     loss: str = "mse"
     representation: str = "cubic"
     disturbance: Disturbance = Disturbance()  # noqa: RUF009
+    start: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,13 @@ def fit(
     recipe: OrientationRecipe,
     report: Callable[[Progress], None] = lambda _: None,
     told: dict[str, Any] | None = None,
+    start: OrientationModel | None = None,
 ) -> OrientationModel:
     """Train the network `plan` (of `PLANS`) on patterns of `grid` (N, 4) and write it with its card and its curves.
 
     The state after each epoch is kept beside `out` (.checkpoint); calling again after an interruption goes on from
-    there and ends with the same weights. `told` goes into the card.
+    there and ends with the same weights. `told` goes into the card. From the weights of `start` all go on learning: for
+    another geometry, or for patterns that are disturbed otherwise.
 
     InputError for what cannot be trained, or a checkpoint of something else.
     """
@@ -134,6 +138,14 @@ def fit(
     if min(geometry.shape) < SMALLEST:
         raise InputError(f"{plan} takes patterns of at least {SMALLEST} × {SMALLEST} pixels, not {geometry.shape}")
     network = OMNet(PLANS[plan], geometry.shape, representation.branches, recipe.seed).to(place.device)
+    if start:
+        if start.card["plan"] != plan or start.card["training"]["representation"] != recipe.representation:
+            raise InputError(f"{start.name} is another network than {plan} with {recipe.representation}")
+        try:
+            network.load_state_dict(start.network.state_dict())
+        except RuntimeError:
+            raise InputError(f"{start.name} reads patterns of another size than {geometry.shape}") from None
+        recipe = replace(recipe, start=start.card["weights_sha256"])
     known = random_orientations(VALIDATION, crystal.symmetry, recipe.seed + 1).to(place.device)
     torch.manual_seed(recipe.seed)
     patterns = disturbed(crystal, geometry, known, recipe.disturbance)

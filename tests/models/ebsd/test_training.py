@@ -116,3 +116,20 @@ def test_damaged_models_are_refused(crystal: Crystal, geometry: Geometry, grid: 
         models.load("omnet-iron")
     with pytest.raises(InputError, match="no such file"):
         models.load(tmp_path / "none.safetensors")
+
+
+def test_training_goes_on_from_other_weights(
+    crystal: Crystal, geometry: Geometry, grid: np.ndarray, tmp_path: Path
+) -> None:
+    first = fit("small", crystal, geometry, grid, tmp_path / "first.safetensors", QUICK)
+    still = replace(QUICK, epochs=1, learning_rate=1e-9)
+    moved = replace(geometry, centre=(0.46, 0.3, 0.6))
+    second = fit("small", crystal, moved, grid, tmp_path / "second.safetensors", still, start=first)
+    assert second.card["training"]["start"] == first.card["weights_sha256"]
+    weights = [model.network.dense[0].weight for model in (first, second)]
+    np.testing.assert_allclose(*(w.detach().numpy() for w in weights), atol=1e-4)
+    with pytest.raises(InputError, match="another network"):
+        fit("omnet-small", crystal, geometry, grid, tmp_path / "third.safetensors", QUICK, start=first)
+    larger = replace(geometry, shape=(48, 40))
+    with pytest.raises(InputError, match="another size"):
+        fit("small", crystal, larger, grid, tmp_path / "third.safetensors", QUICK, start=first)
