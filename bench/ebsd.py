@@ -50,7 +50,7 @@ def found_in_a_dictionary(
     best: Any = nothing_yet(len(patterns), 1)
     first, after = 0, torch.zeros(len(patterns), dtype=torch.int64)
     for _, images in method.dictionary.chunks():
-        best = best_matches(patterns, prepared(torch.from_numpy(images.astype(np.float32))), 1, best, first)  # type: ignore[arg-type]
+        best = best_matches(patterns, torch.from_numpy(images.astype(np.float32)), 1, best, first)  # type: ignore[arg-type]
         first += len(images)
     exact = torch.as_tensor(best[1])[:, 0]
     small = coarse(patterns, geometry.shape)

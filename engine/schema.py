@@ -151,7 +151,7 @@ def dictionary_chunk(pixels: int) -> pa.Schema:
     """Part of a dictionary of simulated patterns of so many pixels."""
     turns = [_field(name, pa.float64(), "of the unit quaternion, specimen → crystal") for name in "wxyz"]
     pattern = pa.list_(pa.field("item", pa.float16(), nullable=False), pixels)
-    return pa.schema([*turns, _field("pattern", pattern, "intensities, row by row; 1: the master pattern's largest")])
+    return pa.schema([*turns, _field("pattern", pattern, "row by row, prepared, of length 1")])
 
 
 def fixed_lists(rows: np.ndarray) -> pa.FixedSizeListArray:

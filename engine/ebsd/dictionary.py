@@ -25,6 +25,7 @@ from matscreen.engine.ebsd.crystals import checksum
 from matscreen.engine.ebsd.grid import orientation_grid
 from matscreen.kernels.disorientation import SYMMETRY
 from matscreen.models.ebsd.geometry import Geometry
+from matscreen.models.ebsd.patterns import BACKGROUND, CONTRAST, prepared
 from matscreen.models.ebsd.simulation import Crystal, simulated
 from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import write_atomically
@@ -59,9 +60,9 @@ class Dictionary:
         return self.count
 
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Orientations (M, 4) float64 and patterns (M, rows, columns) float16 of one chunk after another."""
+        """Orientations (M, 4) float64 and prepared patterns (M, P) float16 of one chunk after another."""
         for file in self.files:
-            yield read_chunk(file, self.geometry.shape)
+            yield read_chunk(file)
 
 
 def simulate(
@@ -83,6 +84,7 @@ def simulate(
     config = {
         "phase": {"name": crystal.name, "symmetry": crystal.symmetry, "master_sha256": checksum(crystal)},
         "geometry": asdict(geometry) | {"shape": list(geometry.shape), "centre": list(geometry.centre)},
+        "preparation": [BACKGROUND, CONTRAST],
         "grid_steps": steps,
         "patterns": len(grid),
         "chunk": chunk,
@@ -127,6 +129,8 @@ def open_dictionary(path: Path) -> Dictionary:
         shape = tuple(operator.index(side) for side in told["shape"])
         geometry = Geometry(**{**told, "shape": shape, "centre": tuple(told["centre"])})
         count, chunk = operator.index(config["patterns"]), operator.index(config["chunk"])
+        if config["preparation"] != [BACKGROUND, CONTRAST]:
+            raise ValueError("its patterns were prepared otherwise than measured ones are here; make it again")
         if count < 1 or chunk < 1 or phase["symmetry"] not in SYMMETRY:
             raise ValueError("it tells of no patterns")
         chunks = -(-count // chunk)
@@ -144,13 +148,13 @@ def open_dictionary(path: Path) -> Dictionary:
     return found
 
 
-def read_chunk(file: Path, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Orientations and patterns of a chunk, mapped into memory."""
+def read_chunk(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Orientations and patterns of a chunk, mapped into memory; see `Dictionary.chunks`."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
         orientations = np.stack([table[name].to_numpy() for name in ("w", "x", "y", "z")], axis=1)
         patterns = table["pattern"].combine_chunks().flatten().to_numpy(zero_copy_only=True)
-        return orientations, patterns.reshape(len(orientations), *shape)
+        return orientations, patterns.reshape(len(orientations), -1)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise JobError(f"{file} cannot be read: {str(error).splitlines()[0]}; remove it and simulate again") from None
 
@@ -158,7 +162,7 @@ def read_chunk(file: Path, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarr
 def _chunk_bytes(job: tuple[Crystal, Geometry], orientations: np.ndarray) -> bytes:
     """The task: a chunk as the bytes of its file."""
     crystal, geometry = job
-    patterns = simulated(crystal, geometry, torch.from_numpy(orientations)).numpy().astype(np.float16)
+    patterns = prepared(simulated(crystal, geometry, torch.from_numpy(orientations))).half().numpy()
     pixels = schema.dictionary_chunk(patterns[0].size)
     columns = [
         *(pa.array(column) for column in orientations.T),

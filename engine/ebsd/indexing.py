@@ -82,7 +82,7 @@ class ByDictionary:
         turns, kept = [], []
         for orientations, images in self.dictionary.chunks():
             turns.append(orientations)
-            kept.append(coarse(_prepared(images), self.geometry.shape).half())
+            kept.append(coarse(_whole(images), self.geometry.shape).half())
         return np.concatenate(turns), kept
 
     @property
@@ -99,7 +99,7 @@ class ByDictionary:
     def strangers(self, refine: bool) -> torch.Tensor:
         """Spread over the first chunk."""
         _, images = next(self.dictionary.chunks())
-        return _prepared(images[:: max(1, len(images) // NULL)][:NULL])
+        return _whole(images[:: max(1, len(images) // NULL)][:NULL])
 
     def find(self, patterns: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """The scores are those of the dictionary's patterns."""
@@ -125,7 +125,7 @@ class ByDictionary:
             for part in np.array_split(own, max(1, len(own) // SLICE)):
                 n, k = part.T
                 entries, which = np.unique(rows[n, k] - first, return_inverse=True)
-                made = _prepared(images[entries]).double()
+                made = _whole(images[entries]).double()
                 scores[n, k] = torch.einsum("np,np->n", patterns[n].double(), made[which]).numpy()
             first += len(orientations)
         order = np.lexsort((rows, -scores), axis=1)[:, 0]
@@ -140,8 +140,9 @@ def coarse(patterns: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     return unit_patterns(smaller.flatten(1))  # type: ignore[arg-type, return-value]
 
 
-def _prepared(images: np.ndarray) -> torch.Tensor:
-    return prepared(torch.from_numpy(images.astype(np.float32)))
+def _whole(patterns: np.ndarray) -> torch.Tensor:
+    """Patterns of a chunk (M, P) in 32 bits, of length 1 again."""
+    return unit_patterns(torch.from_numpy(patterns.astype(np.float32)))  # type: ignore[arg-type, return-value]
 
 
 @dataclass(frozen=True)

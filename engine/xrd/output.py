@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from matscreen.engine.xrd.frames import Frame, library
@@ -24,7 +23,7 @@ def write_image(path: Path, image: np.ndarray, provenance: dict[str, Any]) -> No
         return
 
     def write(temporary: Path) -> None:
-        with h5py.File(temporary, "w") as file:
+        with library("h5py").File(temporary, "w") as file:
             entry = file.create_group("entry")
             entry.attrs["NX_class"] = "NXentry"
             data = entry.create_group("data")
@@ -41,7 +40,7 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
         if path.suffix == ".tif":
             told = json.loads(path.with_suffix(".json").read_text()) if path.is_file() else None
         else:
-            with h5py.File(path) as file:
+            with library("h5py").File(path) as file:
                 told = json.loads(file["entry"].attrs["provenance"])
     except (OSError, ValueError, KeyError):
         return None

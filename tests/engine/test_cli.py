@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -195,3 +197,17 @@ def test_readme_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert blocks
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
+
+
+def test_a_scan_needs_no_optional_library() -> None:
+    """The commands can be loaded where only the package's own dependencies are installed."""
+    optional = "chgnet fabio h5py jobflow kikuchipy matminer matplotlib orix plotly pyFAI sklearn smact triton xgboost"
+    code = f"""
+import sys
+for name in {optional.split()!r}:
+    sys.modules[name] = None
+from matscreen.engine.cli import app
+import matscreen.kernels.parity
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
