@@ -11,6 +11,8 @@ for name in (
     "mlp_cpu",
     "filters2d",
     "disorientation",
+    "ebsd",
+    "powder",
     "cascade",
     "scan",
     "recovery",

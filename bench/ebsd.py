@@ -20,8 +20,8 @@ from bench.harness import copy_rate, median_seconds, publish, sgemm_rate
 from matscreen.engine.ebsd.crystals import NICKEL, read_crystal
 from matscreen.engine.ebsd.dictionary import simulate
 from matscreen.engine.ebsd.indexing import ByDictionary, coarse
-from matscreen.engine.ebsd.libraries import library
 from matscreen.engine.ebsd.map import read_map
+from matscreen.engine.libraries import library
 from matscreen.kernels.disorientation import disorientation_angle
 from matscreen.kernels.master_pattern import project_patterns
 from matscreen.kernels.pattern_matching import best_matches, nothing_yet, unit_patterns
@@ -75,7 +75,7 @@ def found_in_a_dictionary(
 def main() -> None:
     warnings.simplefilter("ignore")
     dask.config.set(scheduler="synchronous" if torch.get_num_threads() == 1 else "threads")
-    kp, orix, maps = (library(name) for name in ("kikuchipy", "orix.quaternion", "orix.crystal_map"))
+    kp, orix, maps = (library(name, "ebsd") for name in ("kikuchipy", "orix.quaternion", "orix.crystal_map"))
     crystal, geometry = read_crystal(NICKEL), read_map(NICKEL).geometry
     figures: dict[str, Any] = {"threads": torch.get_num_threads(), "detector": str(asdict(geometry)["shape"])}
 

@@ -1,6 +1,7 @@
 """What the tests share: the embedded reference, the shipped model, and the published data where they are at hand."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 from matscreen import models
-from matscreen.engine import PhaseTable
+from matscreen.engine import PhaseTable, cli
 from matscreen.models import Model
 
 settings.register_profile("matscreen", deadline=None, derandomize=True)  # the first call of a kernel compiles it
@@ -38,6 +39,21 @@ def model() -> Model:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20_201)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The command line: of its arguments, its exit code."""
+
+    def called(*arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["matscreen", *arguments])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    return called
 
 
 def published(name: str) -> Path:

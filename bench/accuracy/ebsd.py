@@ -20,8 +20,8 @@ from matscreen.engine.ebsd.crystals import NICKEL, read_crystal
 from matscreen.engine.ebsd.dictionary import simulate
 from matscreen.engine.ebsd.grid import orientation_grid
 from matscreen.engine.ebsd.indexing import ByDictionary, ByNetwork, Method
-from matscreen.engine.ebsd.libraries import library
 from matscreen.engine.ebsd.map import read_map
+from matscreen.engine.libraries import library
 from matscreen.kernels.disorientation import disorientation_angle, reference
 from matscreen.models.ebsd.geometry import Geometry
 from matscreen.models.ebsd.losses import losses, mseae
@@ -69,7 +69,7 @@ class Cases:
         images, _ = given.block(0, len(given))
         self.real = prepared(torch.from_numpy(images), torch.from_numpy(given.static))
         self.centres = given.centres
-        small = library("kikuchipy").data.nickel_ebsd_small()
+        small = library("kikuchipy", "ebsd").data.nickel_ebsd_small()
         self.told = np.asarray(small.xmap.rotations.data).reshape(-1, 4)
         self.real_known = refined(self.real, self.told, self.centres, crystal, geometry)[0]
 

@@ -8,9 +8,9 @@ from bench.accuracy.common import job
 from matscreen.engine.ebsd.crystals import NICKEL, read_crystal
 from matscreen.engine.ebsd.dictionary import simulate
 from matscreen.engine.ebsd.indexing import ByDictionary, ByNetwork
-from matscreen.engine.ebsd.libraries import library
 from matscreen.engine.ebsd.map import read_map
 from matscreen.engine.ebsd.output import add_colour_key, inverse_pole_colours
+from matscreen.engine.libraries import library
 from matscreen.kernels.disorientation import disorientation_angle
 from matscreen.models.ebsd.model import load
 from matscreen.models.ebsd.refinement import refined
@@ -55,7 +55,7 @@ def main() -> None:
             }
 
     matplotlib.use("Agg")
-    library("orix.plot")
+    library("orix.plot", "ebsd")
     from matplotlib import pyplot as plt
 
     figure = plt.figure(figsize=(15, 3.8), layout="constrained")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from matscreen.engine.ebsd.libraries import library
+from matscreen.engine.libraries import library
 from matscreen.kernels.disorientation import SYMMETRY
 from matscreen.kernels.master_pattern import reference
 from matscreen.models.ebsd.representation import matrices
@@ -26,7 +26,7 @@ def read_crystal(phase: str, energy_kev: float | None = None) -> Crystal:
 
     InputError for what cannot be read, has no master pattern, or has a symmetry that is not one of the eleven.
     """
-    kp = library("kikuchipy")
+    kp = library("kikuchipy", "ebsd")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if phase == NICKEL:
@@ -91,7 +91,7 @@ def _point_group(signal: Any) -> Any:
     if group is None:
         return None
     try:
-        library("orix.crystal_map").Phase(point_group=group.name)
+        library("orix.crystal_map", "ebsd").Phase(point_group=group.name)
     except ValueError:
         return group.laue
     return group

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from matscreen.engine.ebsd.libraries import library
+from matscreen.engine.libraries import library
 from matscreen.kernels.disorientation import SYMMETRY
 from matscreen.models.errors import InputError
 
@@ -21,7 +21,7 @@ def orientation_grid(symmetry: str, steps: int) -> np.ndarray:
     """
     if not 1 <= steps <= MOST:
         raise InputError(f"a grid has from 1 to {MOST} steps, not {steps}")
-    sampling = library("orix.sampling._cubochoric_sampling")
+    sampling = library("orix.sampling._cubochoric_sampling", "ebsd")
     all_of_them = np.asarray(sampling.cubochoric_sampling(semi_edge_steps=steps).data, np.float64).reshape(-1, 4)
     operations = SYMMETRY[symmetry].T
     kept = []

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from matscreen.engine.ebsd.crystals import NICKEL
-from matscreen.engine.ebsd.libraries import library
+from matscreen.engine.libraries import library
 from matscreen.models.ebsd.geometry import Geometry
 from matscreen.models.errors import InputError
 
@@ -94,7 +94,7 @@ def read_map(
 
     InputError for what cannot be read, holds no patterns, or patterns that cannot be binned to `shape`.
     """
-    kp = library("kikuchipy")
+    kp = library("kikuchipy", "ebsd")
     path = Path(file)
     if file == NICKEL:
         path = Path(str(kp.__file__)).parent / "data" / "kikuchipy_h5ebsd" / "patterns.h5"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from matscreen.engine.ebsd.libraries import library
 from matscreen.engine.ebsd.map import GOOD, PatternMap
+from matscreen.engine.libraries import library
 from matscreen.models.ebsd.representation import euler_of
 from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
@@ -32,8 +32,8 @@ _LAUE = {
 
 def crystal_map(given: PatternMap, found: pa.Table, phase: dict[str, Any]) -> Any:
     """An `orix.crystal_map.CrystalMap`; what is not indexed is phase −1. `phase`: name, point_group and lattice."""
-    maps, quaternion = library("orix.crystal_map"), library("orix.quaternion")
-    structure = library("diffpy.structure")
+    maps, quaternion = library("orix.crystal_map", "ebsd"), library("orix.quaternion", "ebsd")
+    structure = library("diffpy.structure", "ebsd")
     rows, columns = given.shape
     y, x = (axis.ravel().astype(float) for axis in np.indices(given.shape))
     lattice = structure.Lattice(*phase["lattice"])
@@ -65,15 +65,18 @@ def write_map(path: Path, given: PatternMap, found: pa.Table, phase: dict[str, A
         text = _ctf(given, found, phase)
         write_atomically(path, lambda temporary: temporary.write_text(text))
         return
-    xmap, io = crystal_map(given, found, phase), library("orix.io")
+    xmap, io = crystal_map(given, found, phase), library("orix.io", "ebsd")
 
     def write(temporary: Path) -> None:
         own = temporary.with_suffix(path.suffix)  # by which orix tells the format
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             told = {"confidence_index_prop": "scores"} if path.suffix == ".ang" else {}
-            io.save(own, xmap, overwrite=True, **told)
-        own.replace(temporary)
+            try:
+                io.save(own, xmap, overwrite=True, **told)
+                own.replace(temporary)
+            finally:
+                own.unlink(missing_ok=True)
 
     write_atomically(path, write)
 
@@ -119,8 +122,10 @@ def _ctf(given: PatternMap, found: pa.Table, phase: dict[str, Any]) -> str:
 
 def inverse_pole_colours(orientations: np.ndarray, point_group: str) -> np.ndarray:
     """(N, 3) red, green, blue from 0 to 1: the crystal direction along the specimen's z, of (N, 4) quaternions."""
-    quaternion = library("orix.quaternion")
-    key = library("orix.plot").IPFColorKeyTSL(_laue(point_group), direction=library("orix.vector").Vector3d.zvector())
+    quaternion = library("orix.quaternion", "ebsd")
+    key = library("orix.plot", "ebsd").IPFColorKeyTSL(
+        _laue(point_group), direction=library("orix.vector", "ebsd").Vector3d.zvector()
+    )
     turns = quaternion.Orientation(orientations, symmetry=_laue(point_group))
     colours: np.ndarray = np.clip(np.asarray(key.orientation2color(turns)).reshape(-1, 3), 0, 1)
     return colours
@@ -128,13 +133,13 @@ def inverse_pole_colours(orientations: np.ndarray, point_group: str) -> np.ndarr
 
 def add_colour_key(figure: Any, place: Any, point_group: str) -> None:
     """Draw what the colours mean into a place of a figure's grid."""
-    z = library("orix.vector").Vector3d.zvector()
+    z = library("orix.vector", "ebsd").Vector3d.zvector()
     legend = figure.add_subplot(place, projection="ipf", symmetry=_laue(point_group), direction=z)
     legend.plot_ipf_color_key(show_title=False)
 
 
 def _laue(point_group: str) -> Any:
-    return library("orix.crystal_map").Phase(point_group=point_group).point_group.laue
+    return library("orix.crystal_map", "ebsd").Phase(point_group=point_group).point_group.laue
 
 
 def orientation_picture(path: Path, given: PatternMap, found: pa.Table, phase: dict[str, Any]) -> None:
@@ -142,7 +147,7 @@ def orientation_picture(path: Path, given: PatternMap, found: pa.Table, phase: d
 
     What is not indexed is black.
     """
-    library("matplotlib").use("Agg")
+    library("matplotlib", "ebsd").use("Agg")
     from matplotlib import pyplot as plt
 
     good = (found["flag"].to_numpy() == GOOD).reshape(given.shape)

@@ -1,16 +1,15 @@
 """Detector images of any format that fabio reads, one at a time, with what is wrong with them."""
 
-import importlib
 import logging
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from matscreen.engine.libraries import library
 from matscreen.models.errors import InputError
 
 SATURATED_SHARE = 0.5
@@ -39,19 +38,6 @@ class Frame:
     def name(self) -> str:
         """Of the file, and the image's number if it is not the first."""
         return self.path.stem + (f"_{self.number:05d}" if self.number else "")
-
-
-def library(name: str) -> ModuleType:
-    """fabio or pyFAI, quiet; InputError where they are not installed."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            module = importlib.import_module(name)
-    except ImportError:
-        raise InputError("detector images need fabio and pyFAI: pip install 'matscreen[xrd]'") from None
-    for logger in ("fabio", "pyFAI", "silx"):
-        logging.getLogger(logger).propagate = False
-    return module
 
 
 class _Complaints(logging.Handler):
@@ -105,7 +91,7 @@ def read_frames(path: Path, mask: np.ndarray | None) -> Iterator[Frame]:
 
     Pixels under `mask` (H, W) do not count, nor do negative ones of detectors that mark dead pixels so, nor NaN.
     """
-    fabio = library("fabio")
+    fabio = library("fabio", "xrd")
     try:
         with warnings.catch_warnings(), _Complaints():
             warnings.simplefilter("ignore")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from matscreen.engine.xrd.frames import library
+from matscreen.engine.libraries import library
 from matscreen.models.errors import InputError
 
 POINTS = 2000
@@ -14,7 +14,7 @@ POINTS = 2000
 
 def read_geometry(path: Path) -> Any:
     """A `pyFAI.AzimuthalIntegrator` of a .poni file. InputError for what is none."""
-    pyfai = library("pyFAI")
+    pyfai = library("pyFAI", "xrd")
     if not path.is_file():
         raise InputError(f"no such file: {path}")
     try:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from matscreen.engine.xrd.frames import Frame, library
+from matscreen.engine.libraries import library
+from matscreen.engine.xrd.frames import Frame
 from matscreen.engine.xrd.geometry import integrated
 from matscreen.models.files import write_atomically
 
@@ -16,14 +17,14 @@ FORMATS = ("tif", "h5")
 def write_image(path: Path, image: np.ndarray, provenance: dict[str, Any]) -> None:
     """A float32 image (H, W) as TIFF or HDF5, NaN where no pixel counts; `provenance` goes with it as JSON."""
     if path.suffix == ".tif":  # which keeps no text, so that it goes beside, after the image it speaks of
-        tifimage = library("fabio.tifimage").TifImage(data=image)
+        tifimage = library("fabio.tifimage", "xrd").TifImage(data=image)
         write_atomically(path, lambda temporary: tifimage.write(str(temporary)))
         sidecar = path.with_suffix(".json")
         write_atomically(sidecar, lambda temporary: temporary.write_text(json.dumps(provenance, indent=2) + "\n"))
         return
 
     def write(temporary: Path) -> None:
-        with library("h5py").File(temporary, "w") as file:
+        with library("h5py", "xrd").File(temporary, "w") as file:
             entry = file.create_group("entry")
             entry.attrs["NX_class"] = "NXentry"
             data = entry.create_group("data")
@@ -40,7 +41,7 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
         if path.suffix == ".tif":
             told = json.loads(path.with_suffix(".json").read_text()) if path.is_file() else None
         else:
-            with library("h5py").File(path) as file:
+            with library("h5py", "xrd").File(path) as file:
                 told = json.loads(file["entry"].attrs["provenance"])
     except (OSError, ValueError, KeyError):
         return None
@@ -49,7 +50,7 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
 
 def before_and_after(path: Path, frame: Frame, after: np.ndarray, title: str, geometry: Any = None) -> None:
     """A PNG: the image, what was taken away, what is left; with a geometry their one-dimensional patterns too."""
-    library("matplotlib").use("Agg")
+    library("matplotlib", "xrd").use("Agg")
     from matplotlib import pyplot as plt
 
     before = frame.image

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from matscreen.kernels.backend import device_of, gpu_here
-from matscreen.kernels.disorientation.symmetry import between, checked_groups
+from matscreen.kernels.disorientation.symmetry import between, checked_groups, components
 
 
 def torch_angle(
@@ -64,28 +64,23 @@ class _Angle(torch.autograd.Function):
         across = across - (across * turns).sum(dim=1, keepdim=True) * turns
         sine = across.norm(dim=1, keepdim=True)
         gradient = outer[0][:, None] * torch.where(sine > 0, -2 * across / torch.where(sine > 0, sine, 1), 0)
-        inverse = gradient * gradient.new_tensor([1, -1, -1, -1])
-        conjugated = q2 * q2.new_tensor([1, -1, -1, -1])
-        return _product(gradient, conjugated), _product(inverse, q1 * q1.new_tensor([1, -1, -1, -1])), None
+        first, second = product(gradient, q2), product(inverse(gradient), q1)
+        return first, second, None
 
 
-def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """a · b⁻¹ of unit quaternions (N, 4)."""
-    (w, x, y, z), (s, i, j, k) = a.unbind(1), b.unbind(1)
-    return torch.stack(
-        [
-            w * s + x * i + y * j + z * k,
-            x * s - w * i - y * k + z * j,
-            y * s - w * j + x * k - z * i,
-            z * s - w * k - x * j + y * i,
-        ],
-        dim=1,
-    )
+def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """a · b of quaternions (N, 4): the rotation b, then a."""
+    return torch.stack(components(a.unbind(1), b.unbind(1)), dim=1)
+
+
+def inverse(q: torch.Tensor) -> torch.Tensor:
+    """Of unit quaternions (N, 4)."""
+    return q * q.new_tensor([1, -1, -1, -1])
 
 
 def _turns(q1: torch.Tensor, q2: torch.Tensor) -> torch.Tensor:
     """q1 q2⁻¹ on the unit sphere, from which distances are told."""
-    return torch.nn.functional.normalize(_product(q1, q2), dim=1)
+    return torch.nn.functional.normalize(product(q1, inverse(q2)), dim=1)
 
 
 def _to_nearest(turns: torch.Tensor, rotations: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Rotations that leave a crystal as it is: the proper point groups of the eleven Laue classes."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -24,19 +25,20 @@ _GENERATORS = {
 }
 
 
+def components(a: Any, b: Any) -> tuple[Any, Any, Any, Any]:
+    """Those of the quaternion product a b, of the four of each: numbers, arrays or tensors."""
+    (w, x, y, z), (s, i, j, k) = a, b
+    return (
+        w * s - x * i - y * j - z * k,
+        w * i + x * s + y * k - z * j,
+        w * j - x * k + y * s + z * i,
+        w * k + x * j - y * i + z * s,
+    )
+
+
 def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Quaternion product, (…, 4) of (…, 4) and (…, 4), as (w, x, y, z): the rotation b, then a."""
-    w, x, y, z = np.moveaxis(np.asarray(a), -1, 0)
-    s, i, j, k = np.moveaxis(np.asarray(b), -1, 0)
-    return np.stack(
-        [
-            w * s - x * i - y * j - z * k,
-            w * i + x * s + y * k - z * j,
-            w * j - x * k + y * s + z * i,
-            w * k + x * j - y * i + z * s,
-        ],
-        axis=-1,
-    )
+    return np.stack(components(np.moveaxis(np.asarray(a), -1, 0), np.moveaxis(np.asarray(b), -1, 0)), axis=-1)
 
 
 def conjugate(q: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ def project(
     threads: int,
 ) -> np.ndarray:
     """See the package."""
-    table, least, step = packed(master)
+    table, least, step = packed(np.ascontiguousarray(master, np.float32))
     across, down = (np.ascontiguousarray(g, np.float32) for g in directions(centres, shape))
     q, frame = np.ascontiguousarray(orientations, np.float64), np.ascontiguousarray(axes, np.float64)
     patterns = np.empty((len(q), *shape), np.float32)
@@ -50,14 +50,21 @@ def project(
     return patterns
 
 
-def packed(master: np.ndarray) -> tuple[np.ndarray, np.float32, np.float32]:
+@njit(cache=True, nogil=True, error_model="numpy")
+def packed(master):
     """A master pattern in 16 bits, which the second-level cache holds: value = least + step · integer.
 
     A step is a 65,535th of the range: less than a detector tells apart, and no loss at all of what was in 8 bits.
     """
-    least, most = float(master.min()), float(master.max())
-    step = (most - least) / 65535 or 1.0
-    return np.rint((master - least) / step).astype(np.uint16), np.float32(least), np.float32(step)
+    values = master.ravel()
+    least, most = values.min(), values.max()
+    step = np.float32((np.float64(most) - least) / 65535)
+    step = step if step > 0 else np.float32(1)
+    table = np.empty(values.size, np.uint16)
+    inverse = 1 / np.float64(step)
+    for n in range(values.size):
+        table[n] = min(65535, int((np.float64(values[n]) - least) * inverse + 0.5))
+    return table.reshape(master.shape), least, step
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -99,7 +106,7 @@ def look(x, y, turn, side, place, right, below):
     xx, xy, xz = turn[0]
     yx, yy, yz = turn[1]
     zx, zy, zz = turn[2]
-    one, half = np.float32(1), np.float32(0.5)
+    one = np.float32(1)
     middle, most = np.float32((side - 1) / 2), np.float32(side - 2)
     lower = np.int32(side * side)
     for p in range(len(x)):
@@ -135,7 +142,6 @@ def look(x, y, turn, side, place, right, below):
         i = i if i < most else most
         right[p], below[p] = column - j, row - i
         place[p] = np.int32(i) * np.int32(side) + np.int32(j) + (lower if c < 0 else np.int32(0))
-    return half
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})

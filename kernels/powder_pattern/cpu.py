@@ -9,23 +9,9 @@ from numba import njit
 from matscreen.kernels.powder_pattern.reference import SAME_ANGLE
 
 
-def peaks(
-    lattice: np.ndarray,
-    sites: np.ndarray,
-    species: np.ndarray,
-    occupied: np.ndarray,
-    scattering: np.ndarray,
-    wavelength: float,
-    nearest: float,
-    furthest: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """See `reference`."""
-    return all_peaks(lattice, sites, species, occupied, scattering, wavelength, nearest, furthest, SAME_ANGLE)
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
-def all_peaks(lattice, sites, species, occupied, scattering, wavelength, nearest, furthest, same):
-    """(K,) angles and intensities, equal angles together."""
+def peaks(lattice, sites, species, occupied, scattering, wavelength, nearest, furthest):
+    """See `reference`."""
     reach = np.empty(3, np.int64)
     for axis in range(3):
         a, b, c = lattice[axis]
@@ -41,7 +27,7 @@ def all_peaks(lattice, sites, species, occupied, scattering, wavelength, nearest
     together = np.empty(found)
     places = np.empty(found)
     for n in rank:
-        if angles[n] - begin > same:
+        if angles[n] - begin > SAME_ANGLE:
             places[kept], together[kept] = angles[n], strengths[n]
             kept += 1
         else:

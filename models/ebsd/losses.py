@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from matscreen.kernels.disorientation import SYMMETRY, disorientation
-from matscreen.kernels.disorientation.differentiable import torch_angle
-from matscreen.models.ebsd.representation import Representation, euler_of, fundamental, product
+from matscreen.kernels.disorientation.differentiable import inverse, product, torch_angle
+from matscreen.models.ebsd.representation import Representation, euler_of, fundamental
 
 LOSSES = ("mae", "mse", "mde", "mae+mde", "mse+mde")
 """Mean absolute and squared error of what the network puts out, mean disorientation, and their sums (radians)."""
@@ -35,7 +35,7 @@ def mseae(found: np.ndarray, true: np.ndarray, symmetry: str) -> np.ndarray:
     known = fundamental(torch.from_numpy(true.astype(np.float64)), symmetry)
     _, _, operations = disorientation(found, known.numpy(), symmetry)
     first, second = (torch.from_numpy(SYMMETRY[symmetry][which]) for which in operations.T)
-    back = product(second * second.new_tensor([1, -1, -1, -1]), first)
+    back = product(inverse(second), first)
     pairs = (euler_of(product(back, torch.from_numpy(found.astype(np.float64)))), euler_of(known))
     off = (pairs[0] - pairs[1]).abs() % (2 * torch.pi)
     return torch.minimum(off, 2 * torch.pi - off).mean(dim=0).numpy()

@@ -8,9 +8,10 @@ fall: a step that would lower it is halved. Noise in p moves the result by its s
 import numpy as np
 import torch
 
+from matscreen.kernels.disorientation.differentiable import product
 from matscreen.models.ebsd.geometry import Geometry
 from matscreen.models.ebsd.patterns import prepared
-from matscreen.models.ebsd.representation import fundamental, product
+from matscreen.models.ebsd.representation import fundamental
 from matscreen.models.ebsd.simulation import Crystal, simulated
 
 DELTA = np.radians(0.1)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from matscreen.kernels.disorientation import SYMMETRY
+from matscreen.kernels.disorientation.differentiable import product
 
 _FREE = ((0, 0, 0, 0), (1, 1, 1, 1), (2, 2, 2, 2), (0, 0, 0, 1), (0, 1, 1, 1), (0, 0, 0, 2), (0, 2, 2, 2))
 FREE = (*_FREE, (1, 1, 1, 2), (1, 2, 2, 2))
@@ -48,20 +49,6 @@ def fundamental(q: torch.Tensor, symmetry: str) -> torch.Tensor:
     real = (operations * operations.new_tensor([1, -1, -1, -1])) @ q.T  # of O q for each operation
     chosen = product(operations[real.abs().argmax(dim=0)], q)
     return torch.where(chosen[:, :1] < 0, -chosen, chosen)
-
-
-def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """a · b of quaternions (N, 4): the rotation b, then a."""
-    (w, x, y, z), (s, i, j, k) = a.unbind(-1), b.unbind(-1)
-    return torch.stack(
-        [
-            w * s - x * i - y * j - z * k,
-            w * i + x * s + y * k - z * j,
-            w * j - x * k + y * s + z * i,
-            w * k + x * j - y * i + z * s,
-        ],
-        dim=-1,
-    )
 
 
 def euler_of(q: torch.Tensor) -> torch.Tensor:

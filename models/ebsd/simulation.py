@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from matscreen.kernels.disorientation.differentiable import product
 from matscreen.kernels.master_pattern import project_patterns
 from matscreen.models.ebsd.geometry import Geometry
 from matscreen.models.ebsd.patterns import prepared
-from matscreen.models.ebsd.representation import product
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,21 @@ class Disturbance:
         do. On the real nickel patterns the likeness is highest, and the skewness the same, at about 0.35
     gain : standard deviation of the logarithm of that exponent
     noise : most noise, in standard deviations of the pattern; from 0 to this
+    patches : the same of random patches, a 5th to a 20th of the detector wide: what is left of the real nickel patterns
+        when the simulated ones are taken away is noise, and as much as the simulation itself in patches of this size
     """
 
     orientation: float = 1.0
     centre: float = 0.005
     background: float = 1.0
     contrast: float = 0.5
-    exponent: float = 0.5
+    exponent: float = 0.35
     gain: float = 0.5
     noise: float = 3.0
+    patches: float = 2.0
 
 
-CLEAN = Disturbance(0, 0, 0, 0, 1, 0, 0)
+CLEAN = Disturbance(0, 0, 0, 0, 1, 0, 0, 0)
 
 
 def simulated(
@@ -104,6 +107,16 @@ def disturbed(
         return torch.einsum("nk,kij->nij", size * torch.randn(count, len(waves), device=device), waves)
 
     patterns = patterns * torch.exp(smooth(how.contrast)) + spread * smooth(how.background)
+    if how.patches:
+        most = how.patches * torch.rand(count, 1, 1, device=device)
+        patterns = patterns + spread * most * _patches(count, geometry.shape, device)
     loud = how.noise * torch.rand(count, 1, 1, device=device) * torch.exp(smooth(how.contrast))
     patterns = patterns + spread * loud * torch.randn(patterns.shape, device=device)
     return prepared(patterns) if prepare else patterns
+
+
+def _patches(count: int, shape: tuple[int, int], device: torch.device) -> torch.Tensor:
+    """(N, rows, columns): random fields of standard deviation about 1, of one grain for all."""
+    grains = int(torch.randint(5, 21, ()))
+    coarse = torch.randn(count, 1, grains, grains, device=device)
+    return torch.nn.functional.interpolate(coarse, shape, mode="bicubic", align_corners=False)[:, 0]

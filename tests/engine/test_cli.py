@@ -6,22 +6,12 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from matscreen.engine import cli
-
 ROOT = Path(__file__).parents[2]
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["matscreen", *arguments])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.mark.parametrize(
@@ -89,10 +79,11 @@ def test_bad_input_is_one_line(
     complaint: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    run: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, *arguments) == 2
+    assert run(*arguments) == 2
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
     last = [line for line in stderr.splitlines() if line.startswith("matscreen: ")]
@@ -103,91 +94,102 @@ def test_bad_input_is_one_line(
 
 
 def test_a_day_at_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, "scan", "Li-Fe-P-O", "--out", "run", "--threshold", "0.05", "--top", "3") == 0
+    assert run("scan", "Li-Fe-P-O", "--out", "run", "--threshold", "0.05", "--top", "3") == 0
     table = capsys.readouterr().out
     assert re.search(r"The best 3 of \d+ candidates", table)
 
-    assert run(monkeypatch, "show", "run", "--format", "csv") == 0
+    assert run("show", "run", "--format", "csv") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert run(monkeypatch, "show", "run", "--format", "json") == 0
+    assert run("show", "run", "--format", "json") == 0
     records = json.loads(capsys.readouterr().out)
     assert [r["formula"] for r in rows] == [r["formula"] for r in records]
     assert float(rows[0]["hull_distance_ev_atom"]) == records[0]["hull_distance_ev_atom"]
     assert rows[0]["decomposition"].count("+") == len(records[0]["decomposition"]) - 1
 
-    assert run(monkeypatch, "show", "run", "--top", "0") == 0
-    assert run(monkeypatch, "resume", "run", "--top", "1") == 0
+    assert run("show", "run", "--top", "0") == 0
+    assert run("resume", "run", "--top", "1") == 0
     assert "nothing was left to do" in capsys.readouterr().err
-    assert run(monkeypatch, "verify", "run", "--sample", "10") == 0
+    assert run("verify", "run", "--sample", "10") == 0
     assert "is sound" in capsys.readouterr().out
 
     best = records[0]["formula"]
     (tmp_path / "formulas.txt").write_text(f"{best}\nFe2O3\n")
-    assert run(monkeypatch, "predict", "--file", "formulas.txt", "--format", "json") == 0
+    assert run("predict", "--file", "formulas.txt", "--format", "json") == 0
     predicted = json.loads(capsys.readouterr().out)
     assert predicted[0]["hull_distance_ev_atom"] == pytest.approx(records[0]["hull_distance_ev_atom"], abs=1e-9)
     assert predicted[1]["decomposition"] == [{"formula": "Fe2O3", "fraction": pytest.approx(1)}]
 
     (tmp_path / "list.CSV").write_text("compound,note\nFe2O3,rust\n")
-    assert run(monkeypatch, "predict", "--file", "list.CSV", "--file-column", "compound", "--format", "json") == 0
+    assert run("predict", "--file", "list.CSV", "--file-column", "compound", "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)[0]["formula"] == "Fe2O3"
 
-    assert run(monkeypatch, "space", "all") == 0
+    assert run("space", "all") == 0
     assert "446,597,140" in capsys.readouterr().out
-    assert run(monkeypatch, "reference", "show", "Li-Fe-O") == 0
+    assert run("reference", "show", "Li-Fe-O") == 0
     assert "LiFeO2" in capsys.readouterr().out
-    assert run(monkeypatch, "reference", "list") == 0
+    assert run("reference", "list") == 0
     assert "oqmd-legacy" in capsys.readouterr().out
-    assert run(monkeypatch, "doctor") == 0
+    assert run("doctor") == 0
     assert "elemnet-oqmd" in capsys.readouterr().out
-    assert run(monkeypatch, "doctor", "--kernels") == 0
+    assert run("doctor", "--kernels") == 0
     assert "WRONG" not in (said := capsys.readouterr().out)
     assert all(kernel in said for kernel in ("enumeration", "hull", "disorientation", "filters2d slopes"))
-    assert run(monkeypatch, "scan", "Pm-O", "--top", "0") == 0
+    assert run("scan", "Pm-O", "--top", "0") == 0
     assert "holds no compound of Pm" in capsys.readouterr().err
-    assert run(monkeypatch, "scan", "Li-O", "--out", "run") == 2
+    assert run("scan", "Li-O", "--out", "run") == 2
     (tmp_path / "run" / "candidates.parquet").write_bytes(b"nothing")
-    assert run(monkeypatch, "show", "run") == 1
+    assert run("show", "run") == 1
 
 
 def test_evaluate(
-    compounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    compounds: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, "evaluate", "--data", str(compounds), "--picture", "p.png", "--format", "json") == 0
+    assert run("evaluate", "--data", str(compounds), "--picture", "p.png", "--format", "json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert rows[0]["compounds"] == "all"
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
-    assert run(monkeypatch, "evaluate", "--data", str(compounds), "--format", "csv") == 0
+    assert run("evaluate", "--data", str(compounds), "--format", "csv") == 0
     first = next(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert float(first["mae"]) == rows[0]["mae"]
-    assert run(monkeypatch, "evaluate", "--data", str(compounds), "--part", "test") == 0
+    assert run("evaluate", "--data", str(compounds), "--part", "test") == 0
     assert "oxides" in capsys.readouterr().out
 
 
 def test_train_on_folds_and_hold_outs(
-    compounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    compounds: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     train = ("train", "pairnet", "--data", str(compounds), "--epochs", "3", "--batch", "64", "--out")
-    assert run(monkeypatch, *train, "k.safetensors", "--folds", "2") == 0
+    assert run(*train, "k.safetensors", "--folds", "2") == 0
     assert "test_mae_ev_atom" in capsys.readouterr().out
     assert len(list(tmp_path.glob("k.fold*.safetensors"))) == 2
     assert (tmp_path / "k.folds.json").is_file()
-    assert run(monkeypatch, *train, "ti.safetensors", "--hold-out-elements", "Ti-O", "--members", "2") == 0
+    assert run(*train, "ti.safetensors", "--hold-out-elements", "Ti-O", "--members", "2") == 0
     held_out = json.loads((tmp_path / "ti.json").read_text())["data"]["split"]
     assert held_out["test"] == 6
     assert held_out["elements"] == [8, 22]
     capsys.readouterr()
     told = ("evaluate", "--data", str(compounds), "--model", "ti.safetensors", "--part", "test", "--format", "json")
-    assert run(monkeypatch, *told) == 0
+    assert run(*told) == 0
     assert json.loads(capsys.readouterr().out)[0]["number"] == 6
     capsys.readouterr()
-    assert run(monkeypatch, *train, "fe.safetensors", "--hold-out-system", "Fe-Cl") == 0
-    assert run(monkeypatch, "evaluate", "--data", str(compounds), "--baseline", "random-forest-attributes") == 0
+    assert run(*train, "fe.safetensors", "--hold-out-system", "Fe-Cl") == 0
+    assert run("evaluate", "--data", str(compounds), "--baseline", "random-forest-attributes") == 0
     assert "random-forest-attributes on compounds.parquet, test" in capsys.readouterr().out
 
 

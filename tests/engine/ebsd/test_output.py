@@ -1,5 +1,6 @@
 """Orientation maps as files, read again by orix; pictures; and the commands that make them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from orix import io
 from PIL import Image
 
-from matscreen.engine import cli, schema
+from matscreen.engine import schema
 from matscreen.engine.ebsd.map import EMPTY, GOOD, read_map
 from matscreen.engine.ebsd.output import FORMATS, orientation_picture, write_map
 from matscreen.kernels.disorientation import disorientation_angle
@@ -53,26 +54,17 @@ def test_pictures_show_the_map(measured: Measured, tmp_path: Path) -> None:
         write_map(tmp_path / "map.csv", read_map(str(measured.path)), found(measured), PHASE)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["matscreen", "ebsd", *arguments])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
-
-
 def test_from_patterns_to_a_map_and_a_picture(
     measured: Measured,
     nickel: Crystal,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     file, book, out = str(measured.path), str(tmp_path / "book"), tmp_path / "map.ang"
-    assert run(monkeypatch, "simulate", "--like", file, "--grid", "24", "--out", book) == 0
+    assert run("ebsd", "simulate", "--like", file, "--grid", "24", "--out", book) == 0
     assert "patterns of ni, 30 × 24 pixels" in capsys.readouterr().out
-    assert run(monkeypatch, "index", file, "--dictionary", book, "--out", str(out)) == 0
+    assert run("ebsd", "index", file, "--dictionary", book, "--out", str(out)) == 0
     told = capsys.readouterr().out
     assert "indexed, 1 empty, 1 saturated" in told
     assert sorted(p.name for p in tmp_path.iterdir()) == ["book", "map.ang", "map.png"]
@@ -80,20 +72,20 @@ def test_from_patterns_to_a_map_and_a_picture(
     assert 10 <= xmap.is_indexed.sum() <= 18
     assert nickel.symmetry == "432"
     weights = str(tmp_path / "mine.safetensors")
-    assert run(monkeypatch, "train", "--like", file, "--grid", "6", "--epochs", "1", "--out", weights) == 0
+    assert run("ebsd", "train", "--like", file, "--grid", "6", "--epochs", "1", "--out", weights) == 0
     assert "clean_mean_disorientation_deg" in capsys.readouterr().out
     arguments = ("index", file, "--method", "omnet", "--model", weights, "--no-refine", "--out", str(tmp_path / "n.h5"))
-    assert run(monkeypatch, *arguments) == 0
+    assert run("ebsd", *arguments) == 0
     assert "indexed, 1 empty, 1 saturated" in capsys.readouterr().out
     own = tmp_path / "own.h5"
     own.write_bytes(measured.path.read_bytes())
-    assert run(monkeypatch, "index", str(own), "--dictionary", book, "--out", str(own)) == 2
+    assert run("ebsd", "index", str(own), "--dictionary", book, "--out", str(own)) == 2
     assert "would overwrite" in capsys.readouterr().err
     assert own.read_bytes() == measured.path.read_bytes()
     config = Path(book) / "dictionary.json"
     told = config.read_text().replace('"master_sha256": "', '"master_sha256": "0')
     config.write_text(told)
-    assert run(monkeypatch, "index", file, "--dictionary", book, "--out", str(out)) == 2
+    assert run("ebsd", "index", file, "--dictionary", book, "--out", str(out)) == 2
     assert "of another master pattern" in capsys.readouterr().err
 
 
@@ -130,10 +122,11 @@ def test_bad_input_is_one_line_and_exit_code_2(
     complaint: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    run: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, *arguments) == 2
+    assert run("ebsd", *arguments) == 2
     error = capsys.readouterr().err.strip()
     assert complaint in error
     assert error.splitlines()[-1].startswith("matscreen: ")

@@ -1,6 +1,7 @@
 """Detector images: read, rid of their background, written; and those that cannot be used."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import fabio
@@ -11,7 +12,6 @@ from scipy import ndimage
 from scipy.signal import find_peaks
 
 from conftest import published
-from matscreen.engine import cli
 from matscreen.engine.xrd.background import METHODS, size_for, without_background
 from matscreen.engine.xrd.frames import files_of, read_frames, read_mask
 from matscreen.engine.xrd.geometry import integrated, read_geometry
@@ -156,17 +156,8 @@ def test_what_is_written_can_be_read(suffix: str, tmp_path: Path) -> None:
     assert read_provenance(path) == {"method": "I-MF", "pixels": 40}
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["matscreen", "xrd", "background", *arguments])
-    try:
-        cli.main()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
-
-
 def test_a_folder_with_bad_images_among_good_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
@@ -176,7 +167,7 @@ def test_a_folder_with_bad_images_among_good_ones(
     (folder / "cut.edf").write_bytes(whole[: len(whole) // 2])
     (folder / "text.tif").write_text("no image")
     fabio.edfimage.EdfImage(data=np.zeros((30, 30), np.int32)).write(str(folder / "dark.edf"))
-    assert run(monkeypatch, str(folder), "--out", str(out)) == 0
+    assert run("xrd", "background", str(folder), "--out", str(out)) == 0
     told = capsys.readouterr()
     assert "2 images in" in told.out
     assert "left out" in told.out
@@ -188,11 +179,11 @@ def test_a_folder_with_bad_images_among_good_ones(
     assert card["method"] == "I-SMF"
     assert card["pixels"] >= 40
     before = (out / "0_I-SMF.tif").stat().st_mtime_ns
-    assert run(monkeypatch, str(folder), "--out", str(out)) == 0
+    assert run("xrd", "background", str(folder), "--out", str(out)) == 0
     assert "0 images in" in (again := capsys.readouterr().out)
     assert "2 were there" in again
     assert (out / "0_I-SMF.tif").stat().st_mtime_ns == before
-    assert run(monkeypatch, str(folder), "--out", str(out), "--size", "50") == 0
+    assert run("xrd", "background", str(folder), "--out", str(out), "--size", "50") == 0
     assert "2 images in" in capsys.readouterr().out
 
 
@@ -216,13 +207,14 @@ def test_bad_input_is_one_line(
     code: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    run: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     fabio.edfimage.EdfImage(data=rings(60)).write("a.edf")
     Path("b.h5").write_bytes(b"x")
     Path("text.tif").write_text("no image")
-    assert run(monkeypatch, *arguments) == code
+    assert run("xrd", "background", *arguments) == code
     error = capsys.readouterr().err.strip()
     assert complaint in error.splitlines()[-1]
     assert "Traceback" not in error
