@@ -10,6 +10,7 @@ import numpy as np
 from matscreen.kernels import (
     charge_balance,
     composition_distance,
+    diffraction_rings,
     disorientation,
     embedding,
     enumeration,
@@ -68,6 +69,7 @@ def checks(seed: int = 0) -> Iterator[Parity]:
         ("disorientation", True, 1e-10, _disorientation(rng)),
         ("master_pattern", True, 1e-3, _master_pattern(rng, 2 if small else 60)),
         ("powder_pattern", False, 1e-9, _powder_pattern(rng)),
+        ("diffraction_rings", False, 1e-6, _diffraction_rings(rng)),
         ("pattern_matching", True, 1e-5, _pattern_matching(rng)),
         ("filters2d minimum", True, 0.0, _filter(rng, filters2d.minimum_filter, small)),
         ("filters2d maximum", True, 0.0, _filter(rng, filters2d.maximum_filter, small)),
@@ -177,6 +179,12 @@ def _powder_pattern(rng: np.random.Generator) -> Run:
     scattering = np.array([[11.0, 2.2, 50.0, 1.1, 10.0], [17.0, 1.5, 30.0, 0.7, 4.0]])
     crystal = powder_pattern.Crystal(lattice, rng.random((7, 3)), np.arange(7) % 2, np.ones(7), scattering)
     return lambda backend: np.concatenate(powder_pattern.peaks(crystal, backend=backend))
+
+
+def _diffraction_rings(rng: np.random.Generator) -> Run:
+    two_theta, azimuth = rng.uniform(5, 60, (40, 50)), rng.uniform(-4, 7, (40, 50))
+    angles, widths, heights = np.sort(rng.uniform(0, 65, 30)), rng.uniform(0.1, 0.5, 30), rng.random((30, 90))
+    return lambda backend: diffraction_rings.rings(two_theta, azimuth, angles, widths, heights, backend=backend)
 
 
 def _pattern_matching(rng: np.random.Generator) -> Run:

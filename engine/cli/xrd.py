@@ -11,6 +11,7 @@ import rich.progress
 import typer
 
 from matscreen.engine.cli import options as o
+from matscreen.engine.cli import xrd_regions
 from matscreen.engine.cli.output import PROGRESS, say
 from matscreen.engine.xrd.background import Method, size_for, without_background
 from matscreen.engine.xrd.frames import Frame, files_of, read_frames, read_mask
@@ -19,6 +20,11 @@ from matscreen.engine.xrd.output import before_and_after, read_provenance, write
 from matscreen.models.errors import InputError, JobError
 
 app = typer.Typer(help="Two-dimensional X-ray diffraction: detector images.", no_args_is_help=True)
+
+
+app.command()(xrd_regions.simulate)
+app.command()(xrd_regions.train)
+app.command()(xrd_regions.classify)
 
 
 @app.callback()

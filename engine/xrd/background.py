@@ -39,6 +39,11 @@ def without_background(image: np.ndarray, method: Method, size: int, threads: in
     return np.where(dead, np.nan, found).astype(np.float32)
 
 
+def published_size(shape: tuple[int, ...]) -> int:
+    """Pixels of filters that cover as much of an image as 200 of 2048 do."""
+    return max(2, round(max(shape) * 200 / 2048))
+
+
 def size_for(image: np.ndarray) -> int:
     """Pixels of a filter that leaves the peaks of this image (H, W) alone: twenty times their median width.
 

@@ -91,26 +91,47 @@ def read_frames(path: Path, mask: np.ndarray | None) -> Iterator[Frame]:
 
     Pixels under `mask` (H, W) do not count, nor do negative ones of detectors that mark dead pixels so, nor NaN.
     """
+    opened = _opened(path)
+    if isinstance(opened, Frame):
+        yield opened
+        return
+    for number in range(int(opened.nframes)):
+        yield _read(opened, path, number, mask)
+
+
+def read_frame(path: Path, number: int, mask: np.ndarray | None) -> Frame:
+    """One image of a file, from 0."""
+    opened = _opened(path)
+    if isinstance(opened, Frame):
+        return opened
+    if number >= opened.nframes:
+        return _failed(path, number, ValueError(f"it holds {opened.nframes} images"))
+    return _read(opened, path, number, mask)
+
+
+def _opened(path: Path) -> Any:
+    """A file as fabio has it, or a `Frame` that tells why it cannot be read."""
     fabio = library("fabio", "xrd")
     try:
         with warnings.catch_warnings(), _Complaints():
             warnings.simplefilter("ignore")
             opened = fabio.open(str(path))
-            count = int(opened.nframes)
+            int(opened.nframes)
     except Exception as error:  # whatever the bytes lead the readers to
-        yield _failed(path, 0, error)
-        return
-    for number in range(count):
-        try:
-            with warnings.catch_warnings(), _Complaints() as complaints:
-                warnings.simplefilter("ignore")
-                data = np.asarray(opened.data if number == 0 else opened.get_frame(number).data)
-            if told := complaints.truncation():
-                raise ValueError(told)
-        except Exception as error:
-            yield _failed(path, number, error)
-            continue
-        yield _frame(path, number, data, mask)
+        return _failed(path, 0, error)
+    return opened
+
+
+def _read(opened: Any, path: Path, number: int, mask: np.ndarray | None) -> Frame:
+    try:
+        with warnings.catch_warnings(), _Complaints() as complaints:
+            warnings.simplefilter("ignore")
+            data = np.asarray(opened.data if number == 0 else opened.get_frame(number).data)
+        if told := complaints.truncation():
+            raise ValueError(told)
+    except Exception as error:
+        return _failed(path, number, error)
+    return _frame(path, number, data, mask)
 
 
 def _frame(path: Path, number: int, data: Any, mask: np.ndarray | None) -> Frame:

@@ -6,14 +6,14 @@ over all g of the reciprocal lattice, equal angles together: kinematic, without 
 scattering, as pymatgen's `XRDCalculator` has it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from matscreen.kernels.backend import Backend, resolve
 from matscreen.kernels.powder_pattern import cpu, reference
 
-__all__ = ["Crystal", "gaussian_profile", "peaks"]
+__all__ = ["Crystal", "gaussian_profile", "peaks", "reflections"]
 
 WEAKEST = 1e-3
 """Of the strongest peak's 100; weaker ones are left out."""
@@ -64,6 +64,40 @@ def peaks(
     ValueError
         Shapes that do not fit, a cell without volume, angles or a wavelength that cannot be; too large a cell.
     """
+    given = _checked(crystal, wavelength, two_theta)
+    run = reference if resolve(backend, "powder_pattern") == "reference" else cpu
+    angles, strengths = run.peaks(*given)
+    strongest = strengths.max(initial=0)
+    if not strongest > 0:
+        return angles[:0], strengths[:0]
+    scaled = strengths * (100 / strongest)
+    kept = scaled > WEAKEST
+    return angles[kept], scaled[kept]
+
+
+def reflections(
+    crystal: Crystal, wavelength: float, two_theta: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(K, 3) indices h, k, l, (K,) angles 2θ in degrees, rising, and (K,) intensities, each point of the lattice alone.
+
+    For what needs to know where a reflection comes from, as a texture does; in NumPy. ValueError as of `peaks`.
+    """
+    indices, angles, strengths = reference.reflections(*_checked(crystal, wavelength, two_theta))
+    kept = strengths > strengths.max(initial=0) * WEAKEST / 100
+    return indices[kept].astype(np.int64), angles[kept], strengths[kept]
+
+
+def gaussian_profile(angles: np.ndarray, intensities: np.ndarray, grid: np.ndarray, width: float) -> np.ndarray:
+    """(M,) float64: peaks (K,) as Gaussians of this full width at half height (degrees) on the angles `grid` (M,)."""
+    if not width > 0:
+        raise ValueError(f"a width is positive, not {width}")
+    sigma = width / (2 * np.sqrt(2 * np.log(2)))
+    away = (np.asarray(grid, np.float64)[:, None] - angles) / sigma
+    return np.asarray(np.exp(-(away**2) / 2) @ intensities)
+
+
+def _checked(crystal: Crystal, wavelength: float, two_theta: tuple[float, float]) -> tuple[Any, ...]:
+    """What the backends take; ValueError for what is no crystal, or cannot be asked of one."""
     lattice = np.ascontiguousarray(crystal.lattice, np.float64)
     sites = np.ascontiguousarray(crystal.coordinates, np.float64)
     species, occupied = np.asarray(crystal.species, np.int64), np.asarray(crystal.occupancies, np.float64)
@@ -82,21 +116,4 @@ def peaks(
     nearest = 2 * np.sin(np.radians(first / 2)) / wavelength
     if np.prod(2 * furthest * np.sqrt((lattice**2).sum(axis=1)) + 1) > MOST:
         raise ValueError(f"the cell and the wavelength make more than {MOST:,} reflections")
-    run = reference if resolve(backend, "powder_pattern") == "reference" else cpu
-    given = lattice, sites, species, occupied, table, float(wavelength), float(nearest), float(furthest)
-    angles, strengths = run.peaks(*given)
-    strongest = strengths.max(initial=0)
-    if not strongest > 0:
-        return angles[:0], strengths[:0]
-    scaled = strengths * (100 / strongest)
-    kept = scaled > WEAKEST
-    return angles[kept], scaled[kept]
-
-
-def gaussian_profile(angles: np.ndarray, intensities: np.ndarray, grid: np.ndarray, width: float) -> np.ndarray:
-    """(M,) float64: peaks (K,) as Gaussians of this full width at half height (degrees) on the angles `grid` (M,)."""
-    if not width > 0:
-        raise ValueError(f"a width is positive, not {width}")
-    sigma = width / (2 * np.sqrt(2 * np.log(2)))
-    away = (np.asarray(grid, np.float64)[:, None] - angles) / sigma
-    return np.asarray(np.exp(-(away**2) / 2) @ intensities)
+    return lattice, sites, species, occupied, table, float(wavelength), float(nearest), float(furthest)

@@ -1,6 +1,7 @@
 """The definition: every point of the reciprocal lattice but the origin, every site."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,7 @@ SAME_ANGLE = 1e-5
 """Degrees: reflections this near are one peak."""
 
 
-def peaks(
+def reflections(
     lattice: np.ndarray,
     sites: np.ndarray,
     species: np.ndarray,
@@ -17,8 +18,8 @@ def peaks(
     wavelength: float,
     nearest: float,
     furthest: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """2θ in degrees, rising, and intensities of reflections with nearest <= |g| <= furthest, equal angles together."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(K, 3) indices, (K,) 2θ in degrees, rising, and (K,) intensities of all g with nearest <= |g| <= furthest."""
     reach = np.floor(furthest * np.linalg.norm(lattice, axis=1) + 1e-9).astype(int)
     indices = np.array(list(itertools.product(*(range(-n, n + 1) for n in reach))), float).reshape(-1, 3)
     length = np.linalg.norm(indices @ np.linalg.inv(lattice).T, axis=1)
@@ -34,6 +35,11 @@ def peaks(
     lorentz = (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
     angles, strengths = np.degrees(2 * theta), np.abs(amplitude) ** 2 * lorentz
     order = np.argsort(angles, kind="stable")
-    angles, strengths = angles[order], strengths[order]
+    return indices[order], angles[order], strengths[order]
+
+
+def peaks(*crystal: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(K,) 2θ and intensities of `reflections` (which takes the same), those of equal angles together."""
+    _, angles, strengths = reflections(*crystal)
     begins = np.flatnonzero(np.diff(angles, prepend=-1.0) > SAME_ANGLE)
     return angles[begins], np.add.reduceat(strengths, begins) if len(begins) else strengths

@@ -1,21 +1,17 @@
 """A trained OMNet: weights (safetensors) and the card (JSON) that says for which phase and geometry."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 
 from matscreen.models.ebsd.geometry import Geometry
 from matscreen.models.ebsd.network import PLANS, OMNet
 from matscreen.models.ebsd.representation import REPRESENTATIONS, fundamental
 from matscreen.models.errors import InputError
-from matscreen.models.files import write_atomically
+from matscreen.models.saved import read, read_card
 
 SHIPPED = Path(__file__).parent / "weights"
 ARCHITECTURE = "omnet"
@@ -56,21 +52,7 @@ class OrientationModel:
 
 def available() -> dict[str, dict[str, Any]]:
     """Cards of the models that ship, by name."""
-    return {path.stem: _card(path) for path in sorted(SHIPPED.glob("*.json"))}
-
-
-def save(path: Path, network: OMNet, card: dict[str, Any]) -> None:
-    """Write the weights, in half precision, to `path` and the card beside them."""
-    tensors = {
-        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous()
-        for name, tensor in network.state_dict().items()
-    }
-    content = safetensors.torch.save(tensors)
-    checksum = hashlib.sha256(content).hexdigest()
-    full = {"name": path.stem, "architecture": ARCHITECTURE, **card, "weights_sha256": checksum}
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
-    text = json.dumps(full, indent=2) + "\n"
-    write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
+    return {path.stem: read_card(path, ARCHITECTURE) for path in sorted(SHIPPED.glob("*.json"))}
 
 
 def load(name: str | Path) -> OrientationModel:
@@ -86,29 +68,15 @@ def load(name: str | Path) -> OrientationModel:
             raise InputError(
                 f"no orientation model {str(name)!r}: give one of {known}, or a path to a .safetensors file"
             )
-    if not path.is_file():
-        raise InputError(f"no such file: {path}")
-    content, card = path.read_bytes(), _card(path.with_suffix(".json"))
-    if card.get("weights_sha256") != (checksum := hashlib.sha256(content).hexdigest()):
-        raise InputError(f"{path} is not the file that its card describes: its SHA-256 is {checksum}")
+    card, tensors = read(path, ARCHITECTURE)
     try:
         told = card["geometry"]
         geometry = Geometry(**{**told, "shape": tuple(told["shape"]), "centre": tuple(told["centre"])})
         branches = REPRESENTATIONS[card["training"]["representation"]].branches
         network = OMNet(PLANS[card["plan"]], geometry.shape, branches, 0)
-        network.load_state_dict({k: v.float() for k, v in safetensors.torch.load(content).items()})
+        network.load_state_dict(tensors)
         symmetry = str(card["phase"]["symmetry"])
         fundamental(torch.tensor([[1.0, 0, 0, 0]]), symmetry)
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} holds no network that can be used: {' '.join(str(error).split())}") from None
     return OrientationModel(card, network.eval(), geometry, symmetry)
-
-
-def _card(path: Path) -> dict[str, Any]:
-    try:
-        card = json.loads(path.read_text())
-        if not isinstance(card, dict) or card.get("architecture") != ARCHITECTURE:
-            raise ValueError("it is of no orientation model")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a model card: {error}") from None
-    return card

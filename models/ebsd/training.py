@@ -16,7 +16,7 @@ from matscreen.models import loop
 from matscreen.models.device import Place, here
 from matscreen.models.ebsd.geometry import Geometry
 from matscreen.models.ebsd.losses import LOSSES, losses
-from matscreen.models.ebsd.model import ROWS, OrientationModel, load, save
+from matscreen.models.ebsd.model import ARCHITECTURE, ROWS, OrientationModel, load
 from matscreen.models.ebsd.network import PLANS, OMNet
 from matscreen.models.ebsd.representation import REPRESENTATIONS, Representation, fundamental
 from matscreen.models.ebsd.simulation import CLEAN, Crystal, Disturbance, disturbed, turned
@@ -24,6 +24,7 @@ from matscreen.models.errors import InputError
 from matscreen.models.fit import write_table
 from matscreen.models.loop import Progress
 from matscreen.models.recipe import Schedule
+from matscreen.models.saved import save
 
 SMALLEST = 16
 """Pixels of a side that leave something after strides and pooling."""
@@ -183,7 +184,7 @@ def fit(
             "metrics": {name: round(value, 4) for name, value in figures.items()},
             **(told or {}),
         }
-        save(out, network.cpu(), card)
+        save(out, network.cpu(), ARCHITECTURE, card)
         write_table(out.with_suffix(".history.parquet"), pa.Table.from_pylist(history))
         checkpoint.unlink()
     place.wait()

@@ -1,0 +1,54 @@
+"""Networks as files: weights (safetensors; what was learnt in half precision) and beside them the card (JSON)."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from matscreen.models.errors import InputError
+from matscreen.models.files import write_atomically
+
+
+def save(path: Path, network: nn.Module, architecture: str, card: dict[str, Any]) -> None:
+    """Write the weights to `path` and the card beside them."""
+    learnt = {name for name, _ in network.named_parameters()}  # a batch norm's variances may be too large for half
+    tensors = {
+        name: (tensor.half() if name in learnt else tensor).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    content = safetensors.torch.save(tensors)
+    checksum = hashlib.sha256(content).hexdigest()
+    full = {"name": path.stem, "architecture": architecture, **card, "weights_sha256": checksum}
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    text = json.dumps(full, indent=2) + "\n"
+    write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
+
+
+def read(path: Path, architecture: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Card and weights, in single precision; InputError for none, damaged ones, or those of something else."""
+    if not path.is_file():
+        raise InputError(f"no such file: {path}")
+    content, card = path.read_bytes(), read_card(path.with_suffix(".json"), architecture)
+    if card.get("weights_sha256") != (checksum := hashlib.sha256(content).hexdigest()):
+        raise InputError(f"{path} is not the file that its card describes: its SHA-256 is {checksum}")
+    try:
+        tensors = safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path} holds no network that can be used: {error}") from None
+    return card, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def read_card(path: Path, architecture: str) -> dict[str, Any]:
+    """The card; InputError for none, or one of another architecture."""
+    try:
+        card = json.loads(path.read_text())
+        if not isinstance(card, dict) or card.get("architecture") != architecture:
+            raise ValueError(f"it is of no {architecture}")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a model card: {error}") from None
+    return card

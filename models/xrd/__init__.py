@@ -1,0 +1,1 @@
+"""Networks that tell phase regions from raw diffraction images."""

@@ -1,0 +1,193 @@
+"""PADNet: peak areas found by large slope filters, a convolutional graph, and the composition (Jha 2020, 7.3.3)."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from matscreen.kernels.filters2d import maximum_filter, slope_filters, slope_masks
+
+HIDDEN = 256
+PUBLISHED_FILTER, PUBLISHED_SIDE = 50, 2048
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of the convolutional graph.
+
+    Attributes
+    ----------
+    graph : (channels, stride) of each 5 × 5 convolution, all followed by the maximum of 2 × 2. Several images share the
+        channels, so that they cost no more weights than one
+    """
+
+    graph: tuple[tuple[int, int], ...]
+
+
+PLANS = {
+    "padnet": Plan(((64, 4), (96, 2), (32, 2))),
+    "padnet-small": Plan(((16, 4), (24, 2), (32, 2))),
+}
+"""As published, for 2048 × 2048 pixels; and for images of an eighth of that side, which a CPU can learn from."""
+
+
+def filter_size(side: int) -> int:
+    """Pixels of the filters that cover as much of an image of this side as the published ones do."""
+    return max(2, round(PUBLISHED_FILTER * side / PUBLISHED_SIDE))
+
+
+class Slopes(nn.Module):
+    """Slope filters that learn: (N, H, W) images in, (N, 4, H, W) of eqs. 7.5–7.7 out.
+
+    By Fourier transforms, so that a filter of 50 × 50 costs what one of 5 × 5 does. As the weights start they give what
+    `peak_areas` gives.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.from_numpy(slope_masks(size)).float())
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        size = self.weight.shape[-1]
+        rows, columns = images.shape[-2:]
+        before, after = size // 2, size - 1 - size // 2
+        wide = images[:, _reflected(rows, before, after, images.device)]
+        wide = wide[:, :, _reflected(columns, before, after, images.device)]
+        shape = tuple(wide.shape[-2:])
+        # Rounding grows with what all pixels share, which no slope depends on but for the filters that do not add to 0.
+        level = wide.mean((1, 2), keepdim=True)
+        waves = torch.fft.rfft2(wide - level)[:, None] * torch.fft.rfft2(self.weight, s=shape).conj()
+        slopes = torch.fft.irfft2(waves, s=shape)[..., :rows, :columns]
+        slopes = (slopes + level[:, None] * self.weight.sum((1, 2))[:, None, None]).abs() / size**2
+        padded = nn.functional.pad(slopes, (before, after, before, after), value=-1.0)  # less than any
+        lines = nn.functional.max_pool2d(padded, (size, 1), stride=1)
+        return nn.functional.max_pool2d(lines, (1, size), stride=1)
+
+
+def peak_areas(images: torch.Tensor, size: int, threads: int = 1) -> torch.Tensor:
+    """(N, 4, H, W) float32 of images (N, H, W): the largest slope about each pixel, by eqs. 7.1–7.7, no gradients.
+
+    Of each window the mean, not the sum: half precision holds that of any counts.
+    """
+    slopes = slope_filters(images, size, threads=threads)  # type: ignore[arg-type]
+    found: torch.Tensor = maximum_filter(abs(slopes), size, threads=threads)  # type: ignore[assignment]
+    return found.transpose(0, 1).float() / size**2
+
+
+class PADNet(nn.Module):
+    """Images (N, V, H, W) and compositions (N, E) in, (N, classes) logits out.
+
+    `trained` slope filters learn with the rest; else they are constants, and what `areas` found once `classify` takes
+    again and again. Of the `logarithm` of the counts, which the published network does not take, a slope does not grow
+    with the background. With no elements there is no branch for compositions.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        views: int,
+        shape: tuple[int, int],
+        elements: int,
+        classes: int,
+        size: int,
+        trained: bool,
+        logarithm: bool,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.size, self.trained, self.logarithm = size, trained, logarithm
+        self.slopes = nn.ModuleList(Slopes(size) for _ in range(views if trained else 0))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(views))
+        self.graphs = nn.ModuleList(_graph(plan, views) for _ in range(views))
+        width = sum(outputs(plan, views, shape) for _ in range(views))
+        self.composition = nn.Sequential(*_dense(elements, HIDDEN), *_dense(HIDDEN, HIDDEN)) if elements else None
+        joined = width + (HIDDEN if elements else 0)
+        self.classifier = nn.Sequential(*_dense(joined, HIDDEN), nn.Linear(HIDDEN, classes))
+
+    def areas(self, images: torch.Tensor) -> torch.Tensor:
+        """(N, V, 4, H, W) peak areas."""
+        if self.logarithm:
+            images = torch.log1p(images.clamp(min=0))
+        if self.trained:
+            each = [slopes(images[:, view]) for view, slopes in enumerate(self.slopes)]
+        else:
+            threads = torch.get_num_threads()
+            each = [peak_areas(images[:, view], self.size, threads) for view in range(images.shape[1])]
+        return torch.stack(each, dim=1)
+
+    def classify(self, areas: torch.Tensor, compositions: torch.Tensor) -> torch.Tensor:
+        """(N, classes) of peak areas (N, V, 4, H, W)."""
+        parts = [
+            graph(_softmax(norm(areas[:, view])))
+            for view, (norm, graph) in enumerate(zip(self.norms, self.graphs, strict=True))
+        ]
+        if self.composition is not None:
+            parts.append(self.composition(compositions))
+        logits: torch.Tensor = self.classifier(torch.cat(parts, dim=1))
+        return logits
+
+    def forward(self, images: torch.Tensor, compositions: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        return self.classify(self.areas(images), compositions)
+
+
+def memory(network: PADNet, views: int, shape: tuple[int, int], elements: int, batch: int) -> int:
+    """Bytes that a training step keeps of its activations, weights, gradients and Adam's moments; nothing is computed.
+
+    Counted, not estimated: the step runs on PyTorch's `meta` device, which has shapes and no numbers.
+    """
+    kept: dict[int, torch.UntypedStorage] = {}  # several may be saved of one
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage
+        return tensor
+
+    twin = copy.deepcopy(network).to("meta").train()
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        compositions = torch.zeros(batch, elements, device="meta")
+        if network.trained:
+            given = torch.zeros(batch, views, *shape, device="meta")
+            twin(given, compositions)
+        else:
+            given = torch.zeros(batch, views, 4, *shape, device="meta")
+            twin.classify(given, compositions)
+    weights = sum(p.nbytes for p in network.parameters())
+    return sum(storage.nbytes() for storage in kept.values()) + given.nbytes + 3 * weights
+
+
+def _softmax(maps: torch.Tensor) -> torch.Tensor:
+    """Over all pixels of each map (eq. 7.8), times their number: of mean 1 whatever the size of the image."""
+    flat = maps.flatten(2)
+    return (torch.softmax(flat, dim=2) * flat.shape[2]).view_as(maps)
+
+
+def _graph(plan: Plan, views: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    before = 4
+    for channels, stride in plan.graph:
+        own = max(1, channels // views)
+        layers += [nn.Conv2d(before, own, 5, stride, 2), nn.ReLU(), nn.BatchNorm2d(own), nn.MaxPool2d(2)]
+        before = own
+    return nn.Sequential(*layers, nn.Flatten())
+
+
+def outputs(plan: Plan, views: int, shape: tuple[int, int]) -> int:
+    """Of one graph; 0 for images so small that nothing is left of them."""
+    rows, columns = shape
+    for _, stride in plan.graph:
+        rows, columns = (((side - 1) // stride + 1) // 2 for side in (rows, columns))
+    return max(1, plan.graph[-1][0] // views) * rows * columns
+
+
+def _dense(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Linear(inputs, outputs), nn.ReLU(), nn.BatchNorm1d(outputs)]
+
+
+def _reflected(length: int, before: int, after: int, device: torch.device) -> torch.Tensor:
+    """Indices of a line with its borders, mirrored so that the last pixel comes twice, as SciPy's "reflect" has it."""
+    places = torch.arange(-before, length + after, device=device) % (2 * length)
+    return torch.minimum(places, 2 * length - 1 - places)
