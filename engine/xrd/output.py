@@ -17,8 +17,7 @@ FORMATS = ("tif", "h5")
 def write_image(path: Path, image: np.ndarray, provenance: dict[str, Any]) -> None:
     """A float32 image (H, W) as TIFF or HDF5, NaN where no pixel counts; `provenance` goes with it as JSON."""
     if path.suffix == ".tif":  # which keeps no text, so that it goes beside, after the image it speaks of
-        tifimage = library("fabio.tifimage", "xrd").TifImage(data=image)
-        write_atomically(path, lambda temporary: tifimage.write(str(temporary)))
+        write_tiff(path, image)
         sidecar = path.with_suffix(".json")
         write_atomically(sidecar, lambda temporary: temporary.write_text(json.dumps(provenance, indent=2) + "\n"))
         return
@@ -33,6 +32,12 @@ def write_image(path: Path, image: np.ndarray, provenance: dict[str, Any]) -> No
             entry.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
 
     write_atomically(path, write)
+
+
+def write_tiff(path: Path, image: np.ndarray) -> None:
+    """An image (H, W) of uint16 or float32. The same image gives the same bytes, which fabio's, with the time, do not."""
+    pillow = library("PIL.Image", "xrd").fromarray(np.ascontiguousarray(image))
+    write_atomically(path, lambda temporary: pillow.save(temporary, format="TIFF"))
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:

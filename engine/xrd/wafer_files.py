@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from matscreen.engine.libraries import library
 from matscreen.engine.xrd import wafer
+from matscreen.engine.xrd.output import write_tiff
 from matscreen.engine.xrd.simulation import INSTRUMENTS, detectors, frames
 from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
@@ -56,14 +56,13 @@ def write_wafer(
         _ = detector.two_theta, detector.azimuth  # once, before the threads ask
         text = _geometry(detector.geometry)
         write_atomically(out / f"frame_{number}.poni", partial(Path.write_text, data=text))
-    tifimage = library("fabio.tifimage", "xrd").TifImage
 
     def one(sample: wafer.Sample) -> int:
         paths = [out / name for name in _names(sample, len(looking))]
         if all(path.is_file() for path in paths):
             return 0
         for path, image in zip(paths, frames(sample, chosen, looking, seed), strict=True):
-            write_atomically(path, partial(_write_image, tifimage(data=image)))
+            write_tiff(path, image)
         return len(paths)
 
     made = 0
@@ -86,10 +85,6 @@ def write_wafer(
 
 def _names(sample: wafer.Sample, views: int) -> list[str]:
     return [f"{sample.name}_{n + 1}.tif" for n in range(views)]
-
-
-def _write_image(image: Any, path: Path) -> None:
-    image.write(str(path))
 
 
 def _geometry(geometry: Any) -> str:
