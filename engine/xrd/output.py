@@ -35,7 +35,7 @@ def write_image(path: Path, image: np.ndarray, provenance: dict[str, Any]) -> No
 
 
 def write_tiff(path: Path, image: np.ndarray) -> None:
-    """An image (H, W) of uint16 or float32. The same image gives the same bytes, which fabio's, with the time, do not."""
+    """An image (H, W) of uint16 or float32: the same bytes each time, which fabio's own, with a date, are not."""
     pillow = library("PIL.Image", "xrd").fromarray(np.ascontiguousarray(image))
     write_atomically(path, lambda temporary: pillow.save(temporary, format="TIFF"))
 
