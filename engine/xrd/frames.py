@@ -129,6 +129,8 @@ def _read(opened: Any, path: Path, number: int, mask: np.ndarray | None) -> Fram
             data = np.asarray(opened.data if number == 0 else opened.get_frame(number).data)
         if told := complaints.truncation():
             raise ValueError(told)
+        if data.dtype == object:  # fabio gives nothing where none of its readers could
+            raise ValueError("it is damaged, or cut off")
     except Exception as error:
         return _failed(path, number, error)
     return _frame(path, number, data, mask)
