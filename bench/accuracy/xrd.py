@@ -1,7 +1,7 @@
 """Phase regions from raw diffraction images of a simulated wafer, as fig. 7.7 and 7.4.4 of Jha 2020 have them.
 
-PADNet as published (slopes of counts) learns from raw images, from I − MF or from I − CS, and is judged on all three;
-ours takes slopes of their logarithm. Beside them classifiers of integrated patterns. Ten parts, each region spread over
+PADNet learns from raw images, from I − MF or from I − CS, and is judged on all three, with and without the composition.
+Beside it classifiers of integrated patterns. Ten parts, each region spread over
 all. Every training's answers are kept, so that the command goes on where it was interrupted.
 """
 
@@ -82,8 +82,8 @@ class Judge:
 
     def answers(self, learnt: str) -> np.ndarray:
         """(kinds, N) labels of networks that learnt from images of one kind, each judged on every kind."""
-        named = ("trained" if self.recipe.trained else "fixed", "log" if self.recipe.logarithm else "counts")
-        key = "-".join((self.wafer.name, *named, "composition" if self.composition else "images", learnt))
+        named = "trained" if self.recipe.trained else "fixed", "composition" if self.composition else "images"
+        key = "-".join((self.wafer.name, *named, learnt))
         kept = self.run.work / f"{key}.npy"
         found = np.load(kept) if kept.is_file() else np.full((len(KINDS), len(self.wafer.labels)), -1)
         for number, part in enumerate(self.wafer.parts):
@@ -104,8 +104,7 @@ class Judge:
         if kind not in self.areas:
             samples = self.samples(kind)
             shape, views = samples.images.shape[2:], samples.images.shape[1]
-            how = (self.recipe.trained, self.recipe.logarithm)
-            network = PADNet(PLANS[self.plan], views, shape, 0, 2, filter_size(max(shape)), *how, 0)
+            network = PADNet(PLANS[self.plan], views, shape, 0, 2, filter_size(max(shape)), self.recipe.trained, 0)
             self.areas[kind] = areas_of(network, samples)
         return self.areas[kind]
 
@@ -173,7 +172,7 @@ def picture(run: Job, rows: list[dict[str, Any]]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    shown = [row for row in rows if row["network"] == "as published"]
+    shown = [row for row in rows if row["composition"]]
     groups = sorted({(row["instrument"], row["slopes"]) for row in shown}, reverse=True)
     figure, axes = plt.subplots(1, len(groups), figsize=(4.4 * len(groups), 3.8), layout="constrained", squeeze=False)
     for panel, group in zip(axes[0], groups, strict=True):
@@ -199,9 +198,9 @@ def main() -> None:
     ]
     rows: list[dict[str, Any]] = []
 
-    def judged(wafer: Wafer, network: str, how: RegionRecipe, learnt: str, composition: bool = True) -> np.ndarray:
+    def judged(wafer: Wafer, how: RegionRecipe, learnt: str, composition: bool = True) -> np.ndarray:
         found = Judge(run, wafer, plan, how, composition).answers(learnt)
-        row: dict[str, Any] = {"instrument": wafer.name, "network": network, "learnt from": learnt}
+        row: dict[str, Any] = {"instrument": wafer.name, "learnt from": learnt}
         row |= {"slopes": "trained" if how.trained else "fixed", "composition": composition}
         for kind, labels in zip(KINDS, found, strict=True):
             each = [float((labels[part] == wafer.labels[part]).mean()) for part in wafer.parts]
@@ -210,23 +209,19 @@ def main() -> None:
         print(row, flush=True)
         return found
 
-    published = replace(recipe, logarithm=False)
     for wafer in wafers:
-        answers = judged(wafer, "slopes of logarithms", recipe, "I")[0]
-        classes = wafer.samples["I"].classes
-        title = f"{wafer.name}: raw images, {len(wafer.parts)}-fold"
-        confusion(run.results / f"xrd-{wafer.name}-confusion.png", wafer.labels, answers, classes, title)
-        phase_map(run.results / f"xrd-{wafer.name}-map.png", wafer.listed, [classes[n] for n in answers], title)
-        judged(wafer, "slopes of logarithms", recipe, "I", composition=False)
-        for learnt in KINDS:
-            judged(wafer, "as published", published, learnt)
-        judged(wafer, "as published", published, "I", composition=False)
+        answers = {learnt: judged(wafer, recipe, learnt) for learnt in KINDS}
+        judged(wafer, recipe, "I", composition=False)
         if given.trained:
             for learnt in KINDS:
-                judged(wafer, "as published", replace(published, trained=True), learnt)
+                judged(wafer, replace(recipe, trained=True), learnt)
+        found, classes = answers["I"][0], wafer.samples["I"].classes
+        title = f"{wafer.name}: raw images, {len(wafer.parts)}-fold"
+        confusion(run.results / f"xrd-{wafer.name}-confusion.png", wafer.labels, found, classes, title)
+        phase_map(run.results / f"xrd-{wafer.name}-map.png", wafer.listed, [classes[n] for n in found], title)
     if given.only:
         return
-    columns = ("instrument", "network", "slopes", "composition", "learnt from", *KINDS)
+    columns = ("instrument", "slopes", "composition", "learnt from", *KINDS)
     show("accuracy", [{name: row[name] for name in columns} for row in rows])
     peers = [row for wafer in wafers for row in baselines(wafer, run.quick)]
     show("integrated patterns", [{k: v for k, v in row.items() if "±" not in k} for row in peers])

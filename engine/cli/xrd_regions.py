@@ -61,7 +61,6 @@ def train(
     network: Annotated[str, typer.Option(help=f"One of {', '.join(PLANS)}.")] = "padnet",
     background: Removed = None,
     slopes: Annotated[Literal["fixed", "trained"], typer.Option(help="Whether the slope filters learn.")] = "fixed",
-    counts: Annotated[bool, typer.Option("--counts", help="Of the counts, as published, not their logarithm.")] = False,
     composition: Annotated[bool, typer.Option(help="Whether it is told what each sample is made of.")] = True,
     fold: Annotated[
         int | None, typer.Option("--folds", help="Judge by cross-validation in so many parts; keeps no network.")
@@ -86,9 +85,7 @@ def train(
     known = np.array([n for n, region in enumerate(listed.regions) if region])
     if not len(known):
         raise InputError(f"{table}: no sample with a region to learn from")
-    recipe = RegionRecipe(
-        epochs=epochs, patience=patience, batch=batch, seed=seed, trained=slopes == "trained", logarithm=not counts
-    )
+    recipe = RegionRecipe(epochs=epochs, patience=patience, batch=batch, seed=seed, trained=slopes == "trained")
     out.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     told = {"background": background or "none", "background_size": size or 0}

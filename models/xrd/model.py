@@ -72,7 +72,6 @@ def load(path: Path) -> RegionModel:
             len(card["classes"]),
             int(card["filter"]),
             bool(card["training"]["trained"]),
-            bool(card["training"]["logarithm"]),
             0,
         )
         network.load_state_dict(tensors)

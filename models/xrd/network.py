@@ -80,8 +80,7 @@ class PADNet(nn.Module):
     """Images (N, V, H, W) and compositions (N, E) in, (N, classes) logits out.
 
     `trained` slope filters learn with the rest; else they are constants, and what `areas` found once `classify` takes
-    again and again. Of the `logarithm` of the counts, which the published network does not take, a slope does not grow
-    with the background. With no elements there is no branch for compositions.
+    again and again. With no elements there is no branch for compositions.
     """
 
     def __init__(
@@ -93,12 +92,11 @@ class PADNet(nn.Module):
         classes: int,
         size: int,
         trained: bool,
-        logarithm: bool,
         seed: int,
     ) -> None:
         super().__init__()
         torch.manual_seed(seed)
-        self.size, self.trained, self.logarithm = size, trained, logarithm
+        self.size, self.trained = size, trained
         self.slopes = nn.ModuleList(Slopes(size) for _ in range(views if trained else 0))
         self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(views))
         self.graphs = nn.ModuleList(_graph(plan, views) for _ in range(views))
@@ -109,8 +107,6 @@ class PADNet(nn.Module):
 
     def areas(self, images: torch.Tensor) -> torch.Tensor:
         """(N, V, 4, H, W) peak areas."""
-        if self.logarithm:
-            images = torch.log1p(images.clamp(min=0))
         if self.trained:
             each = [slopes(images[:, view]) for view, slopes in enumerate(self.slopes)]
         else:

@@ -34,7 +34,6 @@ class RegionRecipe(Schedule):
     ----------
     l2 : times the sum of the squares of all weights, added to the loss
     trained : whether the slope filters learn too
-    logarithm : whether they see log(1 + counts); published: the counts
     """
 
     epochs: int = 200
@@ -45,7 +44,6 @@ class RegionRecipe(Schedule):
     patience: int = 30
     l2: float = 1e-4
     trained: bool = False
-    logarithm: bool = True
 
 
 @dataclass(frozen=True)
@@ -150,8 +148,8 @@ def fit(
         raise InputError("there must be samples of at least two phase regions, and two of one of them")
     views, elements = samples.images.shape[1], len(samples.elements)
     size = filter_size(max(shape))
-    classes, how = len(samples.classes), (recipe.trained, recipe.logarithm)
-    network = PADNet(PLANS[plan], views, shape, elements, classes, size, *how, recipe.seed).to(place.device)
+    classes = len(samples.classes)
+    network = PADNet(PLANS[plan], views, shape, elements, classes, size, recipe.trained, recipe.seed).to(place.device)
     if areas is None:
         areas = areas_of(network, samples)
     task = _Task(samples, areas, learnt, judged, recipe, place)

@@ -45,7 +45,7 @@ def _with(slopes: Slopes, weight: torch.Tensor, images: torch.Tensor) -> torch.T
 @pytest.mark.parametrize("views", [1, 2])
 @pytest.mark.parametrize("trained", [False, True])
 def test_what_was_found_once_serves_again(views: int, trained: bool) -> None:
-    network = PADNet(PLANS["padnet-small"], views, (128, 128), 3, 8, 3, trained, True, 0).eval()
+    network = PADNet(PLANS["padnet-small"], views, (128, 128), 3, 8, 3, trained, 0).eval()
     images, compositions = torch.rand(2, views, 128, 128) * 100, torch.rand(2, 3)
     with torch.no_grad():
         whole = network(images, compositions)
@@ -57,8 +57,8 @@ def test_what_was_found_once_serves_again(views: int, trained: bool) -> None:
 
 
 def test_published_sizes() -> None:
-    one = PADNet(PLANS["padnet"], 1, (2048, 2048), 3, 8, filter_size(2048), False, False, 0)
-    two = PADNet(PLANS["padnet"], 2, (2048, 2048), 3, 8, filter_size(2048), False, False, 0)
+    one = PADNet(PLANS["padnet"], 1, (2048, 2048), 3, 8, filter_size(2048), False, 0)
+    two = PADNet(PLANS["padnet"], 2, (2048, 2048), 3, 8, filter_size(2048), False, 0)
     assert filter_size(2048) == 50
     assert [m.out_channels for m in one.graphs[0] if isinstance(m, torch.nn.Conv2d)] == [64, 96, 32]
     assert [m.out_channels for m in two.graphs[0] if isinstance(m, torch.nn.Conv2d)] == [32, 48, 16]
@@ -68,7 +68,7 @@ def test_published_sizes() -> None:
 
 @pytest.mark.parametrize("trained", [False, True])
 def test_memory_is_what_a_step_keeps(trained: bool) -> None:
-    network = PADNet(PLANS["padnet-small"], 1, (128, 128), 3, 8, 3, trained, False, 0)
+    network = PADNet(PLANS["padnet-small"], 1, (128, 128), 3, 8, 3, trained, 0)
     batch = 4
     kept: dict[int, torch.UntypedStorage] = {}
 
