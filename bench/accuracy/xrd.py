@@ -14,12 +14,11 @@ import numpy as np
 import torch
 
 from bench.accuracy.common import Job, job, progress, show
-from matscreen.engine.xrd.background import Method
+from matscreen.engine.xrd.background import Method, without_envelope
 from matscreen.engine.xrd.geometry import integrated, read_geometry
 from matscreen.engine.xrd.regions import confusion, phase_map
 from matscreen.engine.xrd.samples import Listed, load, read_samples
 from matscreen.engine.xrd.wafer_files import write_wafer
-from matscreen.kernels.filters2d import mean_filter, minimum_filter
 from matscreen.models.xrd.network import PLANS, PADNet, filter_size
 from matscreen.models.xrd.training import RegionRecipe, Samples, areas_of, fit, folds
 
@@ -146,12 +145,12 @@ def baselines(wafer: Wafer, quick: bool) -> Iterator[dict[str, Any]]:
         "SGD": searched(SGDClassifier(random_state=0), alpha=[1e-4, 1e-2, 1]),
     }
     raw = wafer.one_dimensional
-    envelope = np.array([mean_filter(minimum_filter(line[None], (1, 61)), (1, 61))[0] for line in raw])
+    less = without_envelope(raw)
     compositions = wafer.samples["I"].compositions
     inputs = {
         "1D": raw,
-        "1D less envelope": raw - envelope,
-        "1D less envelope, composition": np.hstack([raw - envelope, compositions]),
+        "1D less envelope": less,
+        "1D less envelope, composition": np.hstack([less, compositions]),
         "composition alone": compositions,
     }
     for name, model in models.items():

@@ -39,6 +39,13 @@ def without_background(image: np.ndarray, method: Method, size: int, threads: in
     return np.where(dead, np.nan, found).astype(np.float32)
 
 
+def without_envelope(lines: np.ndarray, size: int = 61) -> np.ndarray:
+    """One-dimensional patterns (N, M) less their background: the minimum over `size` points, smoothed over as many."""
+    rows = np.ascontiguousarray(lines, np.float64)
+    around = (1, min(size, rows.shape[1]))
+    return np.array([line - mean_filter(minimum_filter(line[None], around), around)[0] for line in rows])
+
+
 def published_size(shape: tuple[int, ...]) -> int:
     """Pixels of filters that cover as much of an image as 200 of 2048 do."""
     return max(2, round(max(shape) * 200 / 2048))

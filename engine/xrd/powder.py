@@ -57,3 +57,26 @@ def _form_factors() -> dict[str, tuple[float, ...]]:
         for symbol, pairs in ATOMIC_SCATTERING_PARAMS.items()
         if symbol in Element.__members__
     }
+
+
+def resampled(
+    angles: np.ndarray, intensities: np.ndarray, wavelength: float, points: int = 1601, to: float = 1.54184
+) -> np.ndarray:
+    """(points,) float64: a measured pattern (M,) as `powder_vector` would make it, from 10 to 90 degrees for Cu Kα.
+
+    Angles 2θ in degrees, rising, and the wavelength in Å that they were measured with; what was not measured is 0.
+    InputError for what is no such pattern, or lies elsewhere.
+    """
+    if not 0 < wavelength < 100:
+        raise InputError(f"a wavelength is in Å, not {wavelength:g}")
+    if len(angles) < 2 or not np.isfinite([angles, intensities]).all() or not (np.diff(angles) > 0).all():
+        raise InputError("a pattern has rising angles, and an intensity at each")
+    grid = np.linspace(10.0, 90.0, points)
+    sines = np.sin(np.radians(grid / 2)) * wavelength / to  # the same planes
+    there = np.degrees(2 * np.arcsin(np.minimum(sines, 1)))
+    pattern = np.interp(there, angles, intensities, left=0, right=0)
+    pattern[sines > 1] = 0
+    highest = pattern.max(initial=0)
+    if not highest > 0:
+        raise InputError("nothing of the pattern lies from 10 to 90 degrees for Cu Kα")
+    return np.asarray(np.maximum(pattern, 0) / highest)

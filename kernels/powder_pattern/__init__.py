@@ -87,13 +87,25 @@ def reflections(
     return indices[kept].astype(np.int64), angles[kept], strengths[kept]
 
 
-def gaussian_profile(angles: np.ndarray, intensities: np.ndarray, grid: np.ndarray, width: float) -> np.ndarray:
-    """(M,) float64: peaks (K,) as Gaussians of this full width at half height (degrees) on the angles `grid` (M,)."""
+def gaussian_profile(
+    angles: np.ndarray, intensities: np.ndarray, grid: np.ndarray, width: float, backend: Backend = "auto"
+) -> np.ndarray:
+    """(M,) float64: peaks (K,) as Gaussians of this full width at half height (degrees) on rising angles `grid` (M,).
+
+    Five widths away they end: there a Gaussian of height 1 is down to 1e-30. ValueError for a width that is not
+    positive, or a grid that does not rise.
+    """
     if not width > 0:
         raise ValueError(f"a width is positive, not {width}")
-    sigma = width / (2 * np.sqrt(2 * np.log(2)))
-    away = (np.asarray(grid, np.float64)[:, None] - angles) / sigma
-    return np.asarray(np.exp(-(away**2) / 2) @ intensities)
+    places, heights, points = (np.ascontiguousarray(a, np.float64) for a in (angles, intensities, grid))
+    if places.ndim != 1 or places.shape != heights.shape or points.ndim != 1:
+        raise ValueError(
+            f"angles and intensities (K,), a grid (M,): not {places.shape}, {heights.shape}, {points.shape}"
+        )
+    if not (np.diff(points) >= 0).all():
+        raise ValueError("the grid must rise")
+    run = reference if resolve(backend, "powder_pattern") == "reference" else cpu
+    return np.asarray(run.gaussian_profile(places, heights, points, float(width)))
 
 
 def _checked(crystal: Crystal, wavelength: float, two_theta: tuple[float, float]) -> tuple[Any, ...]:

@@ -6,7 +6,9 @@ One call does all of it: for small cells it takes some ten microseconds, which a
 import numpy as np
 from numba import njit
 
-from matscreen.kernels.powder_pattern.reference import SAME_ANGLE
+from matscreen.kernels.powder_pattern.reference import REACH, SAME_ANGLE
+
+LOG_2 = np.log(2)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -99,3 +101,16 @@ def half(lattice, reach, sites, species, occupied, scattering, wavelength, neare
                 strengths[found] = 2 * (real * real + imaginary * imaginary) * lorentz
                 found += 1
     return found
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def gaussian_profile(angles, intensities, grid, width):
+    """See `reference`."""
+    profile = np.zeros(len(grid))
+    for k in range(len(angles)):
+        for n in range(np.searchsorted(grid, angles[k] - REACH * width), len(grid)):
+            away = (grid[n] - angles[k]) / width
+            if away > REACH:
+                break
+            profile[n] += intensities[k] * np.exp(-4 * LOG_2 * away * away)
+    return profile

@@ -7,6 +7,8 @@ import numpy as np
 
 SAME_ANGLE = 1e-5
 """Degrees: reflections this near are one peak."""
+REACH = 5
+"""Full widths to both sides of its middle, where a Gaussian ends."""
 
 
 def reflections(
@@ -43,3 +45,10 @@ def peaks(*crystal: Any) -> tuple[np.ndarray, np.ndarray]:
     _, angles, strengths = reflections(*crystal)
     begins = np.flatnonzero(np.diff(angles, prepend=-1.0) > SAME_ANGLE)
     return angles[begins], np.add.reduceat(strengths, begins) if len(begins) else strengths
+
+
+def gaussian_profile(angles: np.ndarray, intensities: np.ndarray, grid: np.ndarray, width: float) -> np.ndarray:
+    """See the package."""
+    away = grid[:, None] - angles
+    heights = np.exp(-4 * np.log(2) * (away / width) ** 2)
+    return np.asarray(np.where(np.abs(away) <= REACH * width, heights, 0) @ intensities)

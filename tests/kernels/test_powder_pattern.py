@@ -55,6 +55,18 @@ def test_equals_pymatgen(name: str, wavelength: str) -> None:
         np.testing.assert_allclose(intensities, expected.y, atol=1e-3)
 
 
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 30), width=st.floats(0.01, 3))
+def test_profiles_are_those_of_the_definition(seed: int, count: int, width: float) -> None:
+    rng = np.random.default_rng(seed)
+    angles, intensities = np.sort(rng.uniform(0, 100, count)), rng.uniform(0, 100, count)
+    grid = np.linspace(10, 90, 801)
+    found = gaussian_profile(angles, intensities, grid, width)
+    np.testing.assert_allclose(found, gaussian_profile(angles, intensities, grid, width, "reference"), atol=1e-10)
+    sigma = width / np.sqrt(8 * np.log(2))
+    whole = np.exp(-(((grid[:, None] - angles) / sigma) ** 2) / 2) @ intensities
+    np.testing.assert_allclose(found, whole, atol=1e-10)
+
+
 def test_profiles_keep_areas() -> None:
     grid = np.linspace(10, 90, 8001)
     profile = gaussian_profile(np.array([20.0, 40.0]), np.array([100.0, 50.0]), grid, 0.5)
