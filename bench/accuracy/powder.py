@@ -102,15 +102,7 @@ def main() -> None:
     plan = given.plan or PLAN
     out = run.work / f"{plan}-{count}-{recipe.epochs}.safetensors"
     learning = {"prototypes": "AFLOW's, one in four of each space group held out", "crystals_a_prototype": count}
-    arguments = (
-        found.patterns[learnt],
-        found.groups[learnt],
-        validation[learnt],
-        out,
-        recipe,
-        progress(plan),
-        learning,
-    )
+    given_to = found.patterns[learnt], found.groups[learnt], validation[learnt]
     model = fit(plan, *given_to, out, recipe, progress(plan), learning)
     known = model.groups
     rows = []
