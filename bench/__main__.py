@@ -13,6 +13,7 @@ for name in (
     "disorientation",
     "ebsd",
     "powder",
+    "rings",
     "cascade",
     "scan",
     "recovery",

@@ -38,7 +38,7 @@ def rings(
 
     Returns
     -------
-    (H, W) float32 (float64 of the reference). A ring ends `reference.REACH` of the largest width away from its angle.
+    (H, W) float32 (float64 of the reference). A ring ends `reference.REACH` of its widths away from its angle.
 
     Raises
     ------

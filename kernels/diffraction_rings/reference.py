@@ -3,7 +3,7 @@
 import numpy as np
 
 REACH = 12
-"""Of the largest width, that each ring reaches to both sides: a Lorentzian is down to 1/577 there."""
+"""Full widths to both sides of its angle, where a ring ends: a Lorentzian is down to 1/577 there."""
 
 
 def rings(
@@ -20,11 +20,10 @@ def rings(
     place = np.asarray(azimuth, np.float64) / (2 * np.pi) % 1 * bins
     before = np.floor(place).astype(int)
     part, before = place - before, before % bins
-    reach = REACH * widths.max(initial=0)
     for angle, width, height in zip(angles, widths, heights.astype(np.float64), strict=True):
         away = np.asarray(two_theta, np.float64) - angle
         square = (2 * away / width) ** 2
         profile = lorentzian / (1 + square) + (1 - lorentzian) * np.exp(-np.log(2) * square)
         here = height[before] * (1 - part) + height[(before + 1) % bins] * part
-        image += np.where(np.abs(away) < reach, here * profile, 0)
+        image += np.where(np.abs(away) < REACH * width, here * profile, 0)
     return image
