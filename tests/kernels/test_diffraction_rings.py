@@ -15,10 +15,10 @@ def test_as_defined(seed: int, count: int, bins: int, lorentzian: float) -> None
     shape = tuple(rng.integers(1, 30, 2))
     angles = np.sort(np.round(rng.uniform(0, 60, count), 1))  # some equal
     given = (
-        np.round(rng.uniform(0, 60, shape), 1),  # some at a ring, some at its end
+        np.round(rng.uniform(0, 60, shape), 1),  # some at a ring
         rng.choice([0, np.pi, -np.pi, 2 * np.pi, 40.0], shape) + rng.choice([0.0, 0.3], shape),
         angles,
-        rng.choice([0.1, 0.5, 3.0], count),
+        rng.choice([0.11, 0.53, 3.07], count),
         rng.random((count, bins)),
         lorentzian,
     )
