@@ -122,7 +122,7 @@ def run(
     if not best_weights:
         place.wait()
         checkpoint.unlink(missing_ok=True)
-        raise ValueError("the training diverged: no epoch ended with a finite error; lower --learning-rate")
+        raise ValueError("the training diverged: no epoch ended with a finite error; lower the learning rate")
     network.load_state_dict(best_weights)
     return history
 

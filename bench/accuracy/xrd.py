@@ -5,6 +5,7 @@ Beside it classifiers of integrated patterns. Ten parts, each region spread over
 all. Every training's answers are kept, so that the command goes on where it was interrupted.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +23,7 @@ from matscreen.engine.xrd.wafer_files import write_wafer
 from matscreen.models.xrd.network import PLANS, PADNet, filter_size
 from matscreen.models.xrd.training import RegionRecipe, Samples, areas_of, fit, folds
 
-PIXELS, EPOCHS, PATIENCE, PARTS = 256, 40, 10, 10
+PIXELS, EPOCHS, PATIENCE, PARTS = 256, 30, 10, 10
 KINDS: dict[str, Method | None] = {"I": None, "I-MF": "I-MF", "I-CS": "I-CS"}
 POINTS = {"slac": 931, "nist": 2501}
 """Of the integrated patterns, as published."""
@@ -82,16 +83,19 @@ class Judge:
     def answers(self, learnt: str) -> np.ndarray:
         """(kinds, N) labels of networks that learnt from images of one kind, each judged on every kind."""
         named = "trained" if self.recipe.trained else "fixed", "composition" if self.composition else "images"
-        key = "-".join((self.wafer.name, *named, learnt))
+        shape, how = self.wafer.samples["I"].images.shape, self.recipe
+        told = (shape, self.plan, how.epochs, how.patience, how.batch, how.learning_rate, how.l2, how.seed)
+        which = hashlib.sha256(repr((told, [part.tolist() for part in self.wafer.parts])).encode()).hexdigest()[:8]
+        key = "-".join((self.wafer.name, *named, learnt, which))
         kept = self.run.work / f"{key}.npy"
         found = np.load(kept) if kept.is_file() else np.full((len(KINDS), len(self.wafer.labels)), -1)
         for number, part in enumerate(self.wafer.parts):
             if (found[:, part] >= 0).all():
                 continue
             out = self.run.work / f"{key}-{number}.safetensors"
-            told = {"background": learnt, "background_size": 0}
+            about = {"background": learnt, "background_size": 0}
             shared = self._areas(learnt)
-            model = fit(self.plan, self.samples(learnt), out, self.recipe, progress(key), told, part, shared)
+            model = fit(self.plan, self.samples(learnt), out, self.recipe, about, progress(key), part, shared)
             for place, kind in enumerate(KINDS):
                 found[place, part] = self._judged(model.network, kind, part)
             np.save(kept, found)

@@ -1,6 +1,5 @@
 """`matscreen ebsd`: crystal orientations from electron backscatter patterns."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,7 +74,7 @@ def simulate(
     """
     crystal = read_crystal(phase, energy)
     geometry = _geometry(like, shape, centre, sample_tilt, tilt)
-    dictionary = _simulated(crystal, geometry, grid, out, _threads(workers), scheduler)
+    dictionary = _simulated(crystal, geometry, grid, out, o.threads(workers), scheduler)
     rows, columns = geometry.shape
     print(f"{out}: {len(dictionary):,} patterns of {crystal.name}, {rows} × {columns} pixels")
 
@@ -187,7 +186,7 @@ def index(
         raise InputError(f"--out takes a file {', '.join(FORMATS)}, not {out}")
     picture, work = out.with_suffix(".png"), out.with_name(out.name + ".blocks")
     _check_out(out, (Path(file), Path(phase), Path(model)))
-    torch.set_num_threads(_threads(workers))
+    torch.set_num_threads(o.threads(workers))
     network = load(model) if method == "omnet" else None
     book = open_dictionary(dictionary) if dictionary and method == "dictionary" else None
     known = network.geometry if network else book.geometry if book else None
@@ -207,7 +206,7 @@ def index(
         if book is None:
             place = out.with_name(out.name + ".dictionary")
             say(f"a dictionary for {given.path.name} goes to {place}")
-            book = _simulated(crystal, given.geometry, grid, place, _threads(workers), None)
+            book = _simulated(crystal, given.geometry, grid, place, o.threads(workers), None)
         chosen = ByDictionary(book)
     with _bar("patterns") as report:
         found = index_map(given, chosen, crystal, work, refine, report)
@@ -275,12 +274,6 @@ def _simulated(
 ) -> Dictionary:
     with _bar("patterns") as report:
         return simulate_dictionary(crystal, geometry, steps, path, workers, scheduler, report)
-
-
-def _threads(workers: int | None) -> int:
-    if workers is not None and not 1 <= workers <= 1024:
-        raise InputError(f"--workers takes a number from 1 to 1024, not {workers}")
-    return workers or len(os.sched_getaffinity(0))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Options that several commands share, and what they mean."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -78,3 +79,10 @@ def open_reference(name: str, formula: str, energy: str, say: Callable[[str], No
     if Path(name).suffix or Path(name).is_file():
         return PhaseTable.read(name, formula, energy)
     return PhaseTable.load(name, say)
+
+
+def threads(workers: int | None) -> int:
+    """As many as asked for, or all cores; InputError for a number that cannot be."""
+    if workers is not None and not 1 <= workers <= 1024:
+        raise InputError(f"--workers takes a number from 1 to 1024, not {workers}")
+    return workers or len(os.sched_getaffinity(0))

@@ -3,12 +3,18 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import rich.progress
 from rich.console import Console
 from rich.table import Table
+
+from matscreen.models.errors import InputError
 
 PROGRESS = Console(stderr=True)
 """Everything that is not the answer goes to stderr, so that the answer can be piped."""
@@ -63,3 +69,31 @@ def print_compositions(table: pa.Table, form: str, title: str) -> None:
     ]
     headers = ("", "formula", "hull distance", "predicted", "", "hull", "known phases there (fractions of atoms)")
     print_table(title, headers, rows, left=2)
+
+
+def make_folder(path: Path) -> None:
+    """The folder, with those above it; InputError where it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path}: {error.strerror}") from None
+
+
+@contextmanager
+def rate_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar with how many a second and the time left; what it gives is to be called after each."""
+    columns = (
+        rich.progress.BarColumn(bar_width=None),
+        rich.progress.TextColumn("{task.completed:,}/{task.total:,} " + what + " · {task.fields[rate]} /s"),
+        rich.progress.TimeRemainingColumn(),
+    )
+    started = time.perf_counter()
+    with rich.progress.Progress(*columns, console=PROGRESS, transient=True) as bar:
+        task = bar.add_task("", total=total, rate="–")
+
+        def advance() -> None:
+            bar.advance(task)
+            done = bar.tasks[0].completed
+            bar.update(task, rate=f"{done / max(time.perf_counter() - started, 1e-9):,.1f}")
+
+        yield advance

@@ -1,7 +1,6 @@
 """`matscreen xrd`: two-dimensional X-ray diffraction."""
 
 import importlib.metadata
-import os
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +11,7 @@ import typer
 
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli import xrd_regions
-from matscreen.engine.cli.output import PROGRESS, say
+from matscreen.engine.cli.output import PROGRESS, make_folder, say
 from matscreen.engine.xrd.background import Method, size_for, without_background
 from matscreen.engine.xrd.frames import Frame, files_of, read_frames, read_mask
 from matscreen.engine.xrd.geometry import read_geometry
@@ -57,16 +56,11 @@ def background(
     again.
     """
     wanted = None if size == "auto" else _size(size)
-    if workers is not None and not 1 <= workers <= 1024:
-        raise InputError(f"--workers takes a number from 1 to 1024, not {workers}")
-    threads = workers or len(os.sched_getaffinity(0))
+    threads = o.threads(workers)
     listed = files_of(files)
     hidden = read_mask(mask) if mask else None
     geometry = read_geometry(poni) if poni else None
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {out}: {error.strerror}") from None
+    make_folder(out)
     told: dict[str, Any] = {"method": method, "size": size, "mask": str(mask or ""), "flip": flip}
     done = problems = kept = 0
     taken: dict[Path, Path] = {}

@@ -1,34 +1,31 @@
 """`matscreen xrd simulate | train | classify`: phase regions from raw diffraction images."""
 
+import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
-import rich.progress
 import typer
 
 from matscreen.engine.cli import options as o
-from matscreen.engine.cli.output import PROGRESS, print_table, say
+from matscreen.engine.cli.output import make_folder, print_table, rate_bar, say
 from matscreen.engine.cli.training_bar import TrainingBar
 from matscreen.engine.xrd.background import Method
+from matscreen.engine.xrd.crossvalidation import BATCH, crossvalidate
 from matscreen.engine.xrd.regions import confusion, phase_map, write_regions
-from matscreen.engine.xrd.samples import Listed, load, read_samples
+from matscreen.engine.xrd.samples import Listed, load, read_samples, usual_shape
 from matscreen.engine.xrd.wafer import SAMPLES
 from matscreen.engine.xrd.wafer_files import write_wafer
+from matscreen.models.device import here
 from matscreen.models.errors import InputError, JobError
-from matscreen.models.fit import write_table
 from matscreen.models.xrd.model import load as load_model
 from matscreen.models.xrd.network import PLANS
-from matscreen.models.xrd.training import RegionRecipe, Samples, areas_of, fit, folds
+from matscreen.models.xrd.training import RegionRecipe, Samples, fit
 
-BATCH = 8
-"""Samples classified at a time."""
 Table = Annotated[Path, typer.Argument(help="CSV or Parquet: frame (or frame_1 …), elements, region if known.")]
 Removed = Annotated[Method | None, typer.Option(help="Background that is taken off first: I-SMF, I-MF or I-CS.")]
 
@@ -49,8 +46,8 @@ def simulate(
     if not 0 <= seed < 2**32:
         raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
     started = time.perf_counter()
-    with _bar("samples", SAMPLES) as advance:
-        made = write_wafer(out, like, pixels, seed, _threads(workers), advance)
+    with rate_bar("samples", SAMPLES) as advance:
+        made = write_wafer(out, like, pixels, seed, o.threads(workers), advance)
     rate = made / (time.perf_counter() - started)
     print(f"{made:,} images made in {out}" + (f", {rate:.1f} images/s" if made else "; all were there"))
 
@@ -74,28 +71,45 @@ def train(
     seed: Annotated[int, typer.Option(help="Of the first weights, the parts and the order.")] = 0,
 ) -> None:
     """Train a network (PADNet) that tells phase regions from raw images of samples whose region is known."""
-    if out.suffix != ".safetensors":
+    if out.suffix != ".safetensors" or out.is_dir():
         raise InputError(f"--out takes a file .safetensors, not {out}")
-    for name, value in {"epochs": epochs, "patience": patience, "batch": batch, "size": size or 1}.items():
-        if not 0 < value < 1e6:
+    if network not in PLANS:
+        raise InputError(f"no network {network!r}: give one of {', '.join(PLANS)}")
+    given = {"epochs": epochs, "patience": patience, "batch": batch, "size": size, "folds": fold}
+    for name, value in given.items():
+        if value is not None and not 0 < value < 1e6:
             raise InputError(f"--{name} must be positive, not {value}")
     if not 0 <= seed < 2**32:
         raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
+    if fold and here().ranks > 1:
+        raise InputError("--folds works in one process; start it without torchrun")
     listed = read_samples(table)
     known = np.array([n for n, region in enumerate(listed.regions) if region])
     if not len(known):
         raise InputError(f"{table}: no sample with a region to learn from")
+    if len({tuple(listed.frames[n]) for n in known}) < len(known):
+        raise InputError(f"{table}: two samples have the same images")
+    if composition:
+        say(f"compositions of {', '.join(listed.elements)}" if listed.elements else "no compositions are told")
     recipe = RegionRecipe(epochs=epochs, patience=patience, batch=batch, seed=seed, trained=slopes == "trained")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     started = time.perf_counter()
     told = {"background": background or "none", "background_size": size or 0}
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        samples, _ = _stored(listed, known, background, size, Path(folder) / "images.npy", composition)
-        if fold:
-            _judge(network, samples, out, recipe, fold, seed)
-            return
+    samples, rows = _stored(listed, known, background, size or 0, out, composition)
+    names = [listed.names[n] for n in rows]
+    if fold:
+        kept = out.with_suffix(".folds.parquet")
         with TrainingBar(epochs, what="samples") as bar:
-            model = fit(network, samples, out, recipe, bar.update, told)
+            found = crossvalidate(
+                network, samples, names, kept, recipe, fold, told,
+                lambda part, state: bar.update(state, f"part {part + 1}/{fold}"),
+            )  # fmt: skip
+        _tell(found, samples.classes, kept)
+        return
+    with TrainingBar(epochs, hidden=here().rank > 0, what="samples") as bar:
+        model = fit(network, samples, out, recipe, told, bar.update)
+    if here().rank > 0:
+        return
     for name, value in model.card["metrics"].items():
         print(f"{name} {value}")
     need = model.card["training"]["step_bytes"] / 1e9
@@ -111,38 +125,34 @@ def classify(
 
     Samples are read a few at a time, however many there are. One whose image cannot be used is told and left out.
     """
-    if out.suffix not in (".csv", ".parquet"):
+    if out.suffix not in (".csv", ".parquet") or out.is_dir():
         raise InputError(f"--out takes a file .csv or .parquet, not {out}")
     network = load_model(model)
     listed = read_samples(table)
     if out.resolve() == table.resolve():
         raise InputError(f"--out would overwrite {table}; give another file")
+    make_folder(out.parent)
     views, rows, columns = network.shape
     if listed.views != views:
         raise InputError(f"{network.name} takes {views} images of a sample, {table} names {listed.views}")
-    if missing := [name for name in network.elements if name not in listed.elements]:
-        raise InputError(f"{table}: no column {', '.join(missing)}, which {network.name} was trained with")
-    order = [listed.elements.index(name) for name in network.elements]
+    fractions = listed.fractions(network.elements)
     told = network.card["background"]
     background: Method | None = None if told == "none" else told
     found = np.full((len(listed.names), len(network.classes)), np.nan)
     problems: dict[int, str] = {}
     started = time.perf_counter()
-    with _bar("samples", len(listed.names)) as advance:
+    with rate_bar("samples", len(listed.names)) as advance:
         waiting: list[tuple[int, np.ndarray]] = []
 
         def ask() -> None:
             if waiting:
                 numbers = [number for number, _ in waiting]
                 images = np.stack([images for _, images in waiting])
-                found[numbers] = network.probabilities(images, listed.compositions[numbers][:, order])
+                found[numbers] = network.probabilities(images, fractions[numbers])
                 waiting.clear()
 
-        for sample in load(listed, background, network.card["background_size"]):
+        for sample in load(listed, background, (rows, columns), network.card["background_size"]):
             problem = sample.problem
-            if not problem and sample.images.shape[1:] != (rows, columns):
-                got = " × ".join(map(str, sample.images.shape[1:]))
-                problem = f"its images are {got}, {network.name} takes {rows} × {columns}"
             if problem:
                 problems[sample.number] = problem
                 say(f"{listed.names[sample.number]}: {problem}; left out")
@@ -152,10 +162,12 @@ def classify(
                 ask()
             advance()
         ask()
+    for number in np.flatnonzero(~np.isfinite(found).all(axis=1)):
+        problems.setdefault(int(number), "the network makes nothing of it: its numbers are too large")
+    found[sorted(problems)] = np.nan
     rate = (len(listed.names) - len(problems)) * views / (time.perf_counter() - started)
     if len(problems) == len(listed.names):
         raise JobError("none of the samples could be used")
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_regions(out, listed, found, network.classes, problems)
     names = ["" if n in problems else network.classes[k] for n, k in enumerate(np.nan_to_num(found).argmax(axis=1))]
     pairs = [(a, b) for a, b in zip(listed.regions, names, strict=True) if a and b]
@@ -166,103 +178,52 @@ def classify(
         print(f"as told in the table: {sum(a == b for a, b in pairs):,} of {len(pairs):,}")
 
 
-def _judge(network: str, samples: Samples, out: Path, recipe: RegionRecipe, count: int, seed: int) -> None:
-    """Cross-validation: a table beside `out`, a picture of what is taken for what, accuracies on stdout."""
-    parts = folds(samples.labels, count, seed)
-    found = np.zeros(len(samples), np.int64)
-    areas = None
-    with TrainingBar(recipe.epochs, what="samples") as bar:
-        for number, part in enumerate(parts):
-            own = out.with_suffix(f".fold-{number + 1}.safetensors")
-            model = fit(
-                network,
-                samples,
-                own,
-                recipe,
-                lambda state, number=number: bar.update(state, f"part {number + 1}/{count}"),  # type: ignore[misc]
-                {"background": "", "background_size": 0},
-                part,
-                areas,
-            )
-            if areas is None:
-                areas = areas_of(model.network, samples)
-            for start in range(0, len(part), BATCH):
-                rows = part[start : start + BATCH]
-                found[rows] = model.probabilities(samples.images[rows], samples.compositions[rows]).argmax(axis=1)
-            for path in (own, own.with_suffix(".json"), own.with_suffix(".history.parquet")):
-                path.unlink()
-    right = found == samples.labels
-    each = [float(right[part].mean()) for part in parts]
-    names = np.array(samples.classes)
+def _tell(found: pa.Table, classes: tuple[str, ...], kept: Path) -> None:
+    """Accuracies of a cross-validation on stdout, and a picture of what was taken for what."""
+    told, answered, part = (found[name].to_numpy(zero_copy_only=False) for name in ("told", "found", "part"))
+    right = told == answered
+    each = [float(right[part == number].mean()) for number in np.unique(part)]
     lines = [
-        (name, str((samples.labels == n).sum()), f"{right[samples.labels == n].mean():.2f}")
-        for n, name in enumerate(names)
-        if (samples.labels == n).any()
+        (name, str((told == name).sum()), f"{right[told == name].mean():.2f}")
+        for name in classes
+        if (told == name).any()
     ]
-    title = f"accuracy {np.mean(each):.3f} ± {np.std(each):.3f} over {count} parts"
+    title = f"accuracy {np.mean(each):.3f} ± {np.std(each):.3f} over {len(each)} parts"
     print_table(title, ("region", "samples", "right"), lines)
-    columns = {"told": names[samples.labels], "found": names[found], "part": _part_of(parts, len(samples))}
-    write_table(out.with_suffix(".folds.parquet"), pa.table(columns))
-    picture = out.with_suffix(".folds.png")
-    confusion(picture, samples.labels, found, samples.classes, f"{count}-fold cross-validation: {np.mean(each):.1%}")
-    say(f"{out.with_suffix('.folds.parquet')} and {picture.name}")
-
-
-def _part_of(parts: list[np.ndarray], count: int) -> np.ndarray:
-    found = np.zeros(count, int)
-    for number, part in enumerate(parts):
-        found[part] = number + 1
-    return found
+    rows, columns = (np.array([classes.index(name) for name in names]) for names in (told, answered))
+    confusion(kept.with_suffix(".png"), rows, columns, classes, f"{len(each)} parts: {np.mean(each):.1%}")
+    say(f"{kept} and {kept.with_suffix('.png').name}")
 
 
 def _stored(
-    listed: Listed, known: np.ndarray, background: Method | None, size: int | None, path: Path, composition: bool
-) -> tuple[Samples, np.ndarray]:
-    """The samples that can be used, their images in a memory map at `path`, and their places in the table."""
+    listed: Listed, known: np.ndarray, background: Method | None, size: int, out: Path, composition: bool
+) -> tuple[Samples, list[int]]:
+    """The samples that can be used, and their places in the table. Their images are in a file that has no name.
+
+    It lies beside `out`, as large as all images, and goes with the process.
+    """
     kept: list[int] = []
-    images: np.ndarray | None = None
-    with _bar("samples", len(known)) as advance:
-        for sample in load(listed, background, size or 0, known):
+    shape = usual_shape(listed, known)
+    whole = (len(known), listed.views, *shape)
+    with tempfile.TemporaryFile(dir=out.parent) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, 4 * math.prod(whole))
+        except OSError as error:
+            raise JobError(f"cannot keep {4 * math.prod(whole) / 1e9:.1f} GB of images: {error.strerror}") from None
+        images = np.memmap(file, np.float32, "r+", shape=whole)
+    with rate_bar("samples", len(known)) as advance:
+        for sample in load(listed, background, shape, size, known):
             advance()
             if sample.problem:
                 say(f"{listed.names[sample.number]}: {sample.problem}; left out")
                 continue
-            if images is None:
-                shape = (len(known), *sample.images.shape)
-                images = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
             images[len(kept)] = sample.images
             kept.append(sample.number)
-    if images is None:
+    if not kept:
         raise JobError("none of the samples could be used")
-    rows = np.array(kept)
     regions = [listed.regions[n] for n in kept]
     classes = tuple(sorted(set(regions)))
     elements = listed.elements if composition else ()
     labels = np.array([classes.index(region) for region in regions], np.int64)
-    compositions = listed.compositions[rows][:, : len(elements)].astype(np.float32)
-    return Samples(images[: len(kept)], compositions, labels, classes, elements), rows
-
-
-def _threads(workers: int | None) -> int:
-    if workers is not None and not 1 <= workers <= 1024:
-        raise InputError(f"--workers takes a number from 1 to 1024, not {workers}")
-    return workers or len(os.sched_getaffinity(0))
-
-
-@contextmanager
-def _bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    columns = (
-        rich.progress.BarColumn(bar_width=None),
-        rich.progress.TextColumn("{task.completed:,}/{task.total:,} " + what + " · {task.fields[rate]} /s"),
-        rich.progress.TimeRemainingColumn(),
-    )
-    started = time.perf_counter()
-    with rich.progress.Progress(*columns, console=PROGRESS, transient=True) as bar:
-        task = bar.add_task("", total=total, rate="–")
-
-        def advance() -> None:
-            bar.advance(task)
-            done = bar.tasks[0].completed
-            bar.update(task, rate=f"{done / max(time.perf_counter() - started, 1e-9):,.1f}")
-
-        yield advance
+    compositions = listed.compositions[kept][:, : len(elements)].astype(np.float32)
+    return Samples(images[: len(kept)], compositions, labels, classes, elements), kept

@@ -145,8 +145,12 @@ def _frame(path: Path, number: int, data: Any, mask: np.ndarray | None) -> Frame
     image = data.astype(np.float32)
     full = data >= np.iinfo(data.dtype).max if data.dtype.kind in "iu" else np.zeros(data.shape, bool)
     dead = ~np.isfinite(image)
-    if data.dtype.kind in "if":
-        dead |= image < 0
+    if data.dtype.kind == "i":
+        dead |= data < 0
+    elif data.dtype.kind == "f":  # where the background is off, noise goes below 0
+        dead |= (data == -1) | (data == -2)
+    if data.dtype.kind in "iu" and data.dtype.itemsize > 2:  # no detector counts so far
+        dead |= data == np.iinfo(data.dtype).max
     if mask is not None:
         dead |= mask
     image[dead] = np.nan

@@ -80,7 +80,8 @@ PHASES = {
 }
 """Rutile (Sn,Ti)O₂ and inverse spinel Zn₂(Sn,Ti)O₄ dissolve both in any amount, anatase TiO₂ some tin; zincite is ZnO.
 Lattices at room temperature of the pure compounds: SnO₂ and TiO₂ (Bolzan 1997), anatase (Howard 1991), ZnO (Kihara
-1985), Zn₂SnO₄ and Zn₂TiO₄ (Millard 1995)."""
+1985), Zn₂SnO₄ and Zn₂TiO₄ (Millard 1995). There is no anatase SnO₂: its lattice is that of TiO₂, larger by as much as
+rutile's is."""
 
 
 def reflections_of(

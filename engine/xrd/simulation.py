@@ -6,7 +6,7 @@ that is the same for all.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from matscreen.kernels.diffraction_rings import rings
 from matscreen.kernels.powder_pattern.reference import SAME_ANGLE
 
 PIXELS = 2048
-"""Of a side of the detector; fewer are each as much larger."""
+"""Of a side of the detector; fewer are each as much larger, and count as much as one of these."""
+FINEST = 1024
+"""Pixels a side, at which rings are told; images of fewer are means of these."""
 FULL = 65535
 """Counts at which a pixel is saturated."""
 AZIMUTHS = 720
@@ -41,7 +43,7 @@ class Instrument:
         sides of the detector), and the turn upwards in degrees, of each
     incidence : angle between beam and film, degrees
     width : full width of a ring at half height, degrees, of large crystals
-    rings : counts at the strongest ring of a film of one phase, about
+    rings : counts at the strongest ring of a film of zincite, about
     background : counts beside it, about
     irregular : whether the background is another for every sample
     """
@@ -99,25 +101,51 @@ class Film:
 
 @dataclass(frozen=True)
 class Detector:
-    """Where the pixels of a frame look: (H, W) 2θ in degrees, azimuth in radians, 90° upwards, and the geometry."""
+    """Where a frame looks, on a grid `times` as fine as its pixels; azimuths in radians, 90° upwards.
+
+    Attributes
+    ----------
+    geometry : of its pixels, as pyFAI has it
+    fine : the same of the finer grid
+    pixels, times : a side, and the finer grid's share of it
+    """
 
     geometry: Any
+    fine: Any
     pixels: int
+    times: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the finer grid."""
+        return self.pixels * self.times, self.pixels * self.times
 
     @cached_property
     def two_theta(self) -> np.ndarray:
-        """Of the pixels' middles."""
-        return np.asarray(np.degrees(self.geometry.center_array((self.pixels, self.pixels), unit="2th_rad")))
+        """(H, W) degrees."""
+        return np.asarray(np.degrees(self.fine.center_array(self.shape, unit="2th_rad")))
 
     @cached_property
     def azimuth(self) -> np.ndarray:
-        """The same."""
-        return np.asarray(self.geometry.chiArray((self.pixels, self.pixels)))
+        """(H, W) radians."""
+        return np.asarray(self.fine.chiArray(self.shape))
+
+    @cached_property
+    def solid_angle(self) -> np.ndarray:
+        """(H, W) of each pixel, over that of one at the foot of the perpendicular."""
+        return np.asarray(self.fine.solidAngleArray(self.shape))
+
+    def binned(self, image: np.ndarray) -> np.ndarray:
+        """(pixels, pixels) means of an image on the finer grid."""
+        side, times = self.pixels, self.times
+        return np.asarray(image.reshape(side, times, side, times).mean(axis=(1, 3)))
 
 
 def detectors(instrument: Instrument, pixels: int = PIXELS) -> list[Detector]:
     """Of each frame; made once for all samples, as their angles are the same."""
-    return [Detector(geometry, pixels) for geometry in instrument.geometries(pixels)]
+    times = max(1, -(-FINEST // pixels))
+    pairs = zip(instrument.geometries(pixels), instrument.geometries(pixels * times), strict=True)
+    return [Detector(geometry, fine, pixels, times) for geometry, fine in pairs]
 
 
 def frames(
@@ -131,9 +159,10 @@ def frames(
     shape = _irregular(rng) if instrument.irregular else _smooth
     found = []
     for detector in looking:
-        counted = rings(detector.two_theta, detector.azimuth, *sheet, threads=threads)
-        mean = instrument.rings * film.bright * counted + instrument.background * shape(detector)
-        found.append(np.minimum(rng.poisson(mean), FULL).astype(np.uint16))
+        scattered = rings(detector.two_theta, detector.azimuth, *sheet, threads=threads)
+        mean = instrument.rings * film.bright * scattered + instrument.background * shape(detector)
+        counts = rng.poisson(detector.binned(mean * detector.solid_angle))
+        found.append(np.minimum(counts, FULL).astype(np.uint16))
     return found
 
 
@@ -142,12 +171,11 @@ def ring_table(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Angles (K,), widths (K,) in degrees and heights (K, AZIMUTHS) of a sample's rings.
 
-    The strongest ring that a film of the first phase alone would have is of height 1.
+    The strongest ring of a film of large crystals of zincite, without texture, is of height 1.
     """
-    tin, titanium, _ = sample.fractions
-    share = tin / max(tin + titanium, 1e-12)
+    strongest = _strongest(instrument.wavelength)
     angles, widths, heights = [], [], []
-    for phase, amount in sorted(sample.phases.items()):
+    for phase, (amount, share) in sorted(sample.phases.items()):
         places, strengths, tilts = reflections_of(phase, share, instrument.wavelength, furthest)
         begins = np.flatnonzero(np.diff(places, prepend=-1.0) > SAME_ANGLE)
         middle = places[begins]
@@ -161,9 +189,16 @@ def ring_table(
         angles.append(middle)
         widths.append(wide)
         sharp = (instrument.width / wide)[:, None]  # the area of a ring stays
-        heights.append(amount * table * sharp / powder.max())
+        heights.append(amount * table * sharp / strongest)
     order = np.argsort(np.concatenate(angles), kind="stable")
     return np.concatenate(angles)[order], np.concatenate(widths)[order], np.concatenate(heights)[order]
+
+
+@lru_cache
+def _strongest(wavelength: float) -> float:
+    """Ring of zincite, in the units of `phases.reflections_of`."""
+    places, strengths, _ = reflections_of("zincite", 0.0, wavelength, 90.0)
+    return float(np.add.reduceat(strengths, np.flatnonzero(np.diff(places, prepend=-1.0) > SAME_ANGLE)).max())
 
 
 def _tilt_of(angles: np.ndarray, incidence: float) -> np.ndarray:
@@ -211,14 +246,14 @@ def _irregular(rng: np.random.Generator) -> Any:
 
     def shape(detector: Detector) -> np.ndarray:
         angle = detector.two_theta
-        side = np.linspace(-1, 1, detector.pixels)
+        side = np.linspace(-1, 1, len(angle))
         found = 0.8 * np.exp(-angle / decay)
         for high, middle, width in zip(halos, middles, wide, strict=True):
             found = found + 0.4 * high * np.exp(-(((angle - middle) / width) ** 2))
         for turn, cut, depth, edge in zip(turns, cuts, deep, soft, strict=True):
             across = np.cos(turn) * side + np.sin(turn) * side[:, None] - cut
             found = found * (1 - depth / (1 + np.exp(-np.clip(across / edge, -50, 50))))
-        field = zoom(clouds, detector.pixels / len(clouds), order=3, mode="nearest")
+        field = zoom(clouds, len(angle) / len(clouds), order=3, mode="nearest")
         found = found * np.exp(field)
         return np.asarray(level * found / found.mean())
 

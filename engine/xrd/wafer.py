@@ -47,7 +47,7 @@ class Sample:
     fractions : of tin, titanium and zinc among the metals
     measured : the same as an instrument tells them
     region : of `REGIONS`
-    phases : what it is of, and how much of it, adding up to 1
+    phases : what it is of: how much of each, adding up to 1, and the tin share Sn / (Sn + Ti) in it
     """
 
     name: str
@@ -55,7 +55,7 @@ class Sample:
     fractions: tuple[float, float, float]
     measured: tuple[float, float, float]
     region: str
-    phases: dict[str, float]
+    phases: dict[str, tuple[float, float]]
 
 
 def spread(seed: int = 0) -> list[Sample]:
@@ -80,27 +80,32 @@ def composition(place: tuple[float, float]) -> tuple[float, float, float]:
     return first, second, third
 
 
-def phases_of(fractions: tuple[float, float, float]) -> tuple[str, dict[str, float]]:
-    """Region and phases, by the lever rule along the zinc share and, with little zinc, along the tin share."""
+def phases_of(fractions: tuple[float, float, float]) -> tuple[str, dict[str, tuple[float, float]]]:
+    """Region and phases, by the lever rule along the zinc share and, with little zinc, along the tin share.
+
+    In a mixture of rutile and anatase each keeps the tin share at which its region ends, and so does the one of them
+    that spinel leaves, the nearer one: a triangle of three phases would be narrow, and is left out.
+    """
     tin, titanium, zinc = fractions
     share = tin / max(tin + titanium, 1e-12)
     if zinc >= PURE:
-        return "zincite", {"zincite": 1.0}
+        return "zincite", {"zincite": (1.0, share)}
     if zinc > LEFT:
         more = (zinc - LEFT) / (PURE - LEFT)
-        return "spinel + zincite", {"spinel": 1 - more, "zincite": more}
+        return "spinel + zincite", {"spinel": (1 - more, share), "zincite": (more, share)}
     if zinc >= FILLED:
-        return "spinel", {"spinel": 1.0}
+        return "spinel", {"spinel": (1.0, share)}
     if zinc > SOLVED:
         more = (zinc - SOLVED) / (FILLED - SOLVED)
-        other = "rutile" if share > (ANATASE + RUTILE) / 2 else "anatase"
-        return f"{other} + spinel", {other: 1 - more, "spinel": more}
+        if share > (ANATASE + RUTILE) / 2:
+            return "rutile + spinel", {"rutile": (1 - more, max(share, RUTILE)), "spinel": (more, share)}
+        return "anatase + spinel", {"anatase": (1 - more, min(share, ANATASE)), "spinel": (more, share)}
     if share >= RUTILE:
-        return "rutile", {"rutile": 1.0}
+        return "rutile", {"rutile": (1.0, share)}
     if share <= ANATASE:
-        return "anatase", {"anatase": 1.0}
+        return "anatase", {"anatase": (1.0, share)}
     more = (share - ANATASE) / (RUTILE - ANATASE)
-    return "rutile + anatase", {"rutile": more, "anatase": 1 - more}
+    return "rutile + anatase", {"rutile": (more, RUTILE), "anatase": (1 - more, ANATASE)}
 
 
 def _places() -> list[tuple[float, float]]:

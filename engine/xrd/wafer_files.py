@@ -44,7 +44,11 @@ def write_wafer(
     told["matscreen"] = importlib.metadata.version("matscreen")
     note = out / "simulation.json"
     if note.is_file():
-        if json.loads(note.read_text()) != told:
+        try:
+            same = json.loads(note.read_text()) == told
+        except ValueError:
+            same = False
+        if not same:
             raise InputError(f"{out} holds another simulation; give another --out")
     elif any(out.iterdir()):
         raise InputError(f"{out} is not empty; give another --out")
@@ -53,7 +57,7 @@ def write_wafer(
     chosen, samples = INSTRUMENTS[instrument], wafer.spread(seed)
     looking = detectors(chosen, pixels)
     for number, detector in enumerate(looking, 1):
-        _ = detector.two_theta, detector.azimuth  # once, before the threads ask
+        _ = detector.two_theta, detector.azimuth, detector.solid_angle  # once, before the threads ask
         text = _geometry(detector.geometry)
         write_atomically(out / f"frame_{number}.poni", partial(Path.write_text, data=text))
 

@@ -54,6 +54,8 @@ def rings(
         raise ValueError(f"angles and widths (K,), heights (K, B): not {places.shape}, {wide.shape}, {table.shape}")
     if table.shape[1] < 1 or not all(np.isfinite(a).all() for a in (*pixels, places, wide, table)):
         raise ValueError("heights at no azimuth, or a number that is not finite")
+    if threads < 1:
+        raise ValueError(f"threads must be 1 or more, not {threads}")
     if not (np.diff(places) >= 0).all() or not (wide > 0).all() or not 0 <= lorentzian <= 1:
         raise ValueError("angles must rise, widths be positive, and the Lorentzian part lie from 0 to 1")
     if resolve(backend, "diffraction_rings") == "reference":

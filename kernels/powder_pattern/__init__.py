@@ -82,7 +82,10 @@ def reflections(
 
     For what needs to know where a reflection comes from, as a texture does; in NumPy. ValueError as of `peaks`.
     """
-    indices, angles, strengths = reference.reflections(*_checked(crystal, wavelength, two_theta))
+    given = _checked(crystal, wavelength, two_theta)
+    if np.prod(2 * given[-1] * np.sqrt((given[0] ** 2).sum(axis=1)) + 1) * len(given[1]) > MOST:
+        raise ValueError("the cell is too large to tell each reflection alone")
+    indices, angles, strengths = reference.reflections(*given)
     kept = strengths > strengths.max(initial=0) * WEAKEST / 100
     return indices[kept].astype(np.int64), angles[kept], strengths[kept]
 

@@ -1,6 +1,5 @@
 """The definition: every point of the reciprocal lattice but the origin, every site."""
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ def reflections(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(K, 3) indices, (K,) 2θ in degrees, rising, and (K,) intensities of all g with nearest <= |g| <= furthest."""
     reach = np.floor(furthest * np.linalg.norm(lattice, axis=1) + 1e-9).astype(int)
-    indices = np.array(list(itertools.product(*(range(-n, n + 1) for n in reach))), float).reshape(-1, 3)
+    indices = np.indices(2 * reach + 1).reshape(3, -1).T - reach.astype(float)
     length = np.linalg.norm(indices @ np.linalg.inv(lattice).T, axis=1)
     chosen = (length > 0) & (length >= nearest) & (length <= furthest)
     indices, length = indices[chosen], length[chosen]

@@ -116,7 +116,8 @@ def disturbed(
 
 
 def _patches(count: int, shape: tuple[int, int], device: torch.device) -> torch.Tensor:
-    """(N, rows, columns): random fields of standard deviation about 1, of one grain for all."""
+    """(N, rows, columns): random fields of standard deviation about 0.9, of one grain for all."""
     grains = int(torch.randint(5, 21, ()))
-    coarse = torch.randn(count, 1, grains, grains, device=device)
+    rows, columns = (max(2, round(grains * side / max(shape))) for side in shape)
+    coarse = torch.randn(count, 1, rows, columns, device=device)
     return torch.nn.functional.interpolate(coarse, shape, mode="bicubic", align_corners=False)[:, 0]

@@ -69,7 +69,7 @@ class Slopes(nn.Module):
 def peak_areas(images: torch.Tensor, size: int, threads: int = 1) -> torch.Tensor:
     """(N, 4, H, W) float32 of images (N, H, W): the largest slope about each pixel, by eqs. 7.1–7.7, no gradients.
 
-    Of each window the mean, not the sum: half precision holds that of any counts.
+    Of each window the mean, not the sum, so that they are of the size of counts.
     """
     slopes = slope_filters(images, size, threads=threads)  # type: ignore[arg-type]
     found: torch.Tensor = maximum_filter(abs(slopes), size, threads=threads)  # type: ignore[assignment]
@@ -80,7 +80,8 @@ class PADNet(nn.Module):
     """Images (N, V, H, W) and compositions (N, E) in, (N, classes) logits out.
 
     `trained` slope filters learn with the rest; else they are constants, and what `areas` found once `classify` takes
-    again and again. With no elements there is no branch for compositions.
+    again and again. With no elements there is no branch for compositions. `scale`, a number beside the weights, makes
+    peak areas of any unit about 1: what batch norm adds to their variance is then little.
     """
 
     def __init__(
@@ -97,8 +98,10 @@ class PADNet(nn.Module):
         super().__init__()
         torch.manual_seed(seed)
         self.size, self.trained = size, trained
+        self.scale: torch.Tensor
+        self.register_buffer("scale", torch.ones(()))
         self.slopes = nn.ModuleList(Slopes(size) for _ in range(views if trained else 0))
-        self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(views))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4, eps=1e-9) for _ in range(views))
         self.graphs = nn.ModuleList(_graph(plan, views) for _ in range(views))
         width = sum(outputs(plan, views, shape) for _ in range(views))
         self.composition = nn.Sequential(*_dense(elements, HIDDEN), *_dense(HIDDEN, HIDDEN)) if elements else None
@@ -117,7 +120,7 @@ class PADNet(nn.Module):
     def classify(self, areas: torch.Tensor, compositions: torch.Tensor) -> torch.Tensor:
         """(N, classes) of peak areas (N, V, 4, H, W)."""
         parts = [
-            graph(_softmax(norm(areas[:, view])))
+            graph(_softmax(norm(areas[:, view] * self.scale)))
             for view, (norm, graph) in enumerate(zip(self.norms, self.graphs, strict=True))
         ]
         if self.composition is not None:

@@ -111,7 +111,7 @@ class _Task:
         labels = torch.from_numpy(self.samples.labels[rows]).to(device)
         with self.place.precision():
             if self.areas is not None:
-                logits = network.classify(self.areas[torch.from_numpy(rows)].to(device).float(), compositions)
+                logits = network.classify(self.areas[torch.from_numpy(rows)].to(device), compositions)
             else:
                 images = torch.from_numpy(np.ascontiguousarray(self.samples.images[rows])).to(device)
                 logits = network(images, compositions)
@@ -123,8 +123,8 @@ def fit(
     samples: Samples,
     out: Path,
     recipe: RegionRecipe,
+    told: dict[str, Any],
     report: Callable[[Progress], None] = lambda _: None,
-    told: dict[str, Any] | None = None,
     held_out: np.ndarray | None = None,
     areas: torch.Tensor | None = None,
 ) -> RegionModel:
@@ -132,24 +132,19 @@ def fit(
 
     A tenth of what is learnt from, of each class at least one where it has two, decides when to stop. The state after
     each epoch is kept beside `out` (.checkpoint), so that the same call goes on after an interruption. `areas` may be
-    given where several trainings share them (see `areas_of`); `told` goes into the card.
+    given where several trainings share them (see `areas_of`); `told`, which background was taken off and by filters of
+    what size, goes into the card.
 
     InputError for samples that cannot be learnt from, or a checkpoint of something else.
     """
     place = here()
-    if plan not in PLANS:
-        raise InputError(f"no network {plan!r}: give one of {', '.join(PLANS)}")
-    shape = samples.images.shape[2:]
-    if not outputs(PLANS[plan], samples.images.shape[1], shape):
-        raise InputError(f"images of {shape[0]} × {shape[1]} pixels are too small for {plan}: nothing is left of them")
     kept = np.setdiff1d(np.arange(len(samples)), held_out if held_out is not None else [])
     learnt, judged = split(samples.labels, kept, recipe.seed)
     if len(np.unique(samples.labels[learnt])) < 2 or not len(judged):
         raise InputError("there must be samples of at least two phase regions, and two of one of them")
-    views, elements = samples.images.shape[1], len(samples.elements)
-    size = filter_size(max(shape))
-    classes = len(samples.classes)
-    network = PADNet(PLANS[plan], views, shape, elements, classes, size, recipe.trained, recipe.seed).to(place.device)
+    network = untrained(plan, samples, recipe).to(place.device)
+    level = float(np.mean([np.abs(samples.images[n]).mean() for n in learnt]))
+    network.scale.fill_(1 / max(level, 1e-30))
     if areas is None:
         areas = areas_of(network, samples)
     task = _Task(samples, areas, learnt, judged, recipe, place)
@@ -159,26 +154,27 @@ def fit(
     except ValueError as error:
         raise InputError(str(error)) from None
     if place.rank == 0:
+        (_, views, rows, columns), elements = samples.images.shape, len(samples.elements)
         card = {
-            "description": f"{plan}: {views} × {shape[0]} × {shape[1]} pixels to one of {len(samples.classes)} regions",
+            "description": f"{plan}: {views} × {rows} × {columns} pixels to one of {len(samples.classes)} regions",
             "plan": plan,
             "parameters": sum(tensor.numel() for tensor in network.parameters()),
-            "shape": list(shape),
+            "shape": [rows, columns],
             "views": views,
             "elements": list(samples.elements),
             "classes": list(samples.classes),
-            "filter": size,
+            "filter": network.size,
             "training": asdict(recipe)
             | {
                 "samples": len(learnt) + len(judged),
                 "epochs_run": len(history),
                 "seconds": round(sum(epoch["seconds"] for epoch in history)),
-                "step_bytes": memory(network, views, shape, elements, min(recipe.batch, len(learnt))),
+                "step_bytes": memory(network, views, (rows, columns), elements, min(recipe.batch, len(learnt))),
                 "torch": torch.__version__,
                 "device": str(place.device),
             },
             "metrics": {"validation_cross_entropy": round(min(epoch["validation_error"] for epoch in history), 4)},
-            **(told or {}),
+            **told,
         }
         save(out, network.cpu(), ARCHITECTURE, card)
         write_table(out.with_suffix(".history.parquet"), pa.Table.from_pylist(history))
@@ -187,12 +183,23 @@ def fit(
     return load(out)
 
 
+def untrained(plan: str, samples: Samples, recipe: RegionRecipe) -> PADNet:
+    """The network for these samples, with its first weights; InputError for an unknown plan, or too small images."""
+    if plan not in PLANS:
+        raise InputError(f"no network {plan!r}: give one of {', '.join(PLANS)}")
+    _, views, rows, columns = samples.images.shape
+    if not outputs(PLANS[plan], views, (rows, columns)):
+        raise InputError(f"images of {rows} × {columns} pixels are too small for {plan}: nothing is left of them")
+    size, elements, classes = filter_size(max(rows, columns)), len(samples.elements), len(samples.classes)
+    return PADNet(PLANS[plan], views, (rows, columns), elements, classes, size, recipe.trained, recipe.seed)
+
+
 def areas_of(network: PADNet, samples: Samples) -> torch.Tensor | None:
-    """(N, V, 4, H, W) float16 peak areas of all samples; None if they change as the filters learn, or are too many."""
+    """(N, V, 4, H, W) float32 peak areas of all samples; None if they change as the filters learn, or are too many."""
     count, views, rows, columns = samples.images.shape
-    if network.trained or count * views * 4 * rows * columns * 2 > CACHED:
+    if network.trained or count * views * 4 * rows * columns * 4 > CACHED:
         return None
-    kept = torch.empty(count, views, 4, rows, columns, dtype=torch.float16)
+    kept = torch.empty(count, views, 4, rows, columns, dtype=torch.float32)
     for n, images in enumerate(samples.images):
         kept[n] = network.areas(torch.from_numpy(np.array(images))[None])[0]
     return kept

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("fabio")
 from matscreen.engine.xrd.output import write_tiff
 from matscreen.engine.xrd.regions import phase_map
-from matscreen.engine.xrd.samples import load, read_samples
+from matscreen.engine.xrd.samples import load, read_samples, usual_shape
 from matscreen.models.errors import InputError
 
 
@@ -45,10 +45,11 @@ def test_a_table_is_read(folder: Path) -> None:
     assert (listed.names[4], listed.elements, listed.views) == ("A4", ("Sn", "Ti", "Zn"), 1)
     np.testing.assert_allclose(listed.compositions.sum(axis=1), 1)
     assert listed.compositions[29, 0] == pytest.approx(1 / 1.2)
-    loaded = list(load(listed, None))
+    assert usual_shape(listed, np.arange(1, 30)) == (128, 128)
+    loaded = list(load(listed, None, (128, 128)))
     assert [sample.number for sample in loaded if sample.problem] == [1, 2, 3]
     assert "empty" in loaded[2].problem
-    assert "it is 100 × 128, the others 128 × 128" in loaded[3].problem
+    assert "it is 100 × 128, not 128 × 128" in loaded[3].problem
     (less,) = load(listed, "I-MF", rows=np.array([5]))
     assert less.images.min() == 0
     assert less.images.mean() < loaded[5].images.mean() - 30
@@ -140,6 +141,8 @@ def test_from_images_to_a_phase_map(
         "r.png",
     ]
     capsys.readouterr()
+    twice = folder / "twice.csv"
+    twice.write_text("frame,Sn,region\n5.tif,1,a\n5.tif,1,b\n")
     for arguments, complaint in (
         (["classify", table, "--model", weights, "--out", table], "would overwrite"),
         (["classify", table, "--model", weights, "--out", "r.txt"], ".csv or .parquet"),
@@ -148,6 +151,8 @@ def test_from_images_to_a_phase_map(
         (["train", table, "--out", weights, "--epochs", "-1"], "--epochs must be positive"),
         (["train", table, "--network", "padnot", "--out", weights], "no network 'padnot'"),
         (["train", "none.csv", "--out", weights], "no such file"),
+        (["train", table, "--out", weights, "--folds", "0"], "--folds must be positive"),
+        (["train", str(twice), "--out", weights], "two samples have the same images"),
         (["simulate", "--out", str(folder)], "not empty"),
     ):
         assert run("xrd", *arguments) == 2, arguments
@@ -163,6 +168,19 @@ def test_cross_validation_at_the_command_line(
     answers = pa.parquet.read_table(tmp_path / "p.folds.parquet")
     assert (len(answers), set(answers["part"].to_pylist())) == (27, {1, 2})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.folds.parquet", "p.folds.png"]
+
+
+def test_columns_are_what_they_are_called(tmp_path: Path) -> None:
+    """An index of pandas is no element, an oxygen more changes no shares of the others, names keep their zeros."""
+    (tmp_path / "s.csv").write_text(",sample,frame,Sn,O,region\n0,001,a.tif,1, 2,a \n1,002,b.tif,1,2,a\n")
+    listed = read_samples(tmp_path / "s.csv")
+    assert (listed.elements, listed.names, listed.regions) == (("Sn", "O"), ["001", "002"], ["a", "a"])
+    np.testing.assert_allclose(listed.fractions(("Sn",)), 1)
+    with pytest.raises(InputError, match="no column Zn"):
+        listed.fractions(("Zn",))
+    (tmp_path / "l.csv").write_bytes("frame,région\na,b\n".encode("latin-1"))
+    with pytest.raises(InputError, match="no table that can be read"):
+        read_samples(tmp_path / "l.csv")
 
 
 def test_a_phase_map_takes_three_elements(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from matscreen.models.xrd.model import load
 from matscreen.models.xrd.training import RegionRecipe, Samples, fit, folds, split
 
 QUICK = RegionRecipe(epochs=8, batch=8)
+TOLD = {"background": "none", "background_size": 0}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def rings() -> Samples:
 @pytest.mark.parametrize("trained", [False, True])
 def test_it_learns(trained: bool, rings: Samples, tmp_path: Path) -> None:
     recipe = replace(QUICK, trained=trained, epochs=4 if trained else 8)
-    model = fit("padnet-small", rings, tmp_path / "p.safetensors", recipe, held_out=np.arange(10))
+    model = fit("padnet-small", rings, tmp_path / "p.safetensors", recipe, TOLD, held_out=np.arange(10))
     chances = model.probabilities(rings.images[:10], rings.compositions[:10])
     np.testing.assert_allclose(chances.sum(axis=1), 1, rtol=1e-5)
     assert (chances.argmax(axis=1) == rings.labels[:10]).mean() >= 0.8
@@ -49,7 +50,7 @@ def test_it_learns(trained: bool, rings: Samples, tmp_path: Path) -> None:
 
 def test_killed_and_called_again_it_ends_the_same(rings: Samples, tmp_path: Path) -> None:
     recipe = replace(QUICK, epochs=3)
-    whole = fit("padnet-small", rings, tmp_path / "whole.safetensors", recipe)
+    whole = fit("padnet-small", rings, tmp_path / "whole.safetensors", recipe, TOLD)
     out = tmp_path / "again.safetensors"
 
     def kill(state: loop.Progress) -> None:
@@ -57,8 +58,8 @@ def test_killed_and_called_again_it_ends_the_same(rings: Samples, tmp_path: Path
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit("padnet-small", rings, out, recipe, kill)
-    again = fit("padnet-small", rings, out, recipe)
+        fit("padnet-small", rings, out, recipe, TOLD, kill)
+    again = fit("padnet-small", rings, out, recipe, TOLD)
     for name, tensor in whole.network.state_dict().items():
         torch.testing.assert_close(again.network.state_dict()[name], tensor, rtol=0, atol=0)
 
@@ -84,12 +85,12 @@ def test_what_cannot_be_learnt_is_told(rings: Samples, tmp_path: Path) -> None:
         (replace(rings, labels=np.zeros(60, np.int64)), "padnet-small", "at least two phase regions"),
     ):
         with pytest.raises(InputError, match=told):
-            fit(plan, samples, out, QUICK)
+            fit(plan, samples, out, QUICK, TOLD)
 
 
 def test_files_that_are_no_model(rings: Samples, tmp_path: Path) -> None:
     out = tmp_path / "p.safetensors"
-    fit("padnet-small", rings, out, replace(QUICK, epochs=1))
+    fit("padnet-small", rings, out, replace(QUICK, epochs=1), TOLD)
     card = out.with_suffix(".json")
     good = card.read_text()
     for change, told in (({"plan": "x"}, "can be used"), ({"architecture": "omnet"}, "not a model card")):
