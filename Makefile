@@ -33,8 +33,9 @@ scan: .venv/.run
 	@rm -f kernels/*/__pycache__/*.nbi kernels/*/__pycache__/*.nbc
 	@touch $@
 
+# A process for each core, each with one thread of PyTorch; the tests of a file share one.
 test: .venv/.dev .venv/.kernels
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 # The three folders as one package, for tools that read files instead of importing.
 .venv/house: .venv/.run

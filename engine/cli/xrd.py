@@ -10,7 +10,7 @@ import rich.progress
 import typer
 
 from matscreen.engine.cli import options as o
-from matscreen.engine.cli import xrd_regions
+from matscreen.engine.cli import xrd_regions, xrd_symmetry
 from matscreen.engine.cli.output import PROGRESS, make_folder, say
 from matscreen.engine.xrd.background import Method, size_for, without_background
 from matscreen.engine.xrd.frames import Frame, files_of, read_frames, read_mask
@@ -24,6 +24,7 @@ app = typer.Typer(help="Two-dimensional X-ray diffraction: detector images.", no
 app.command()(xrd_regions.simulate)
 app.command()(xrd_regions.train)
 app.command()(xrd_regions.classify)
+app.command()(xrd_symmetry.symmetry)
 
 
 @app.callback()

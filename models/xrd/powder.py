@@ -33,6 +33,9 @@ SYSTEMS = {
 """The last space group of each crystal system."""
 ROWS = 256
 """Patterns told at a time."""
+WIDEST, UNEVEN, NOISE = 5, 0.3, 0.02
+"""Of disturbed patterns: standard deviation of the Gaussian that widens peaks, at most, points of 0.05 degrees; of the
+logarithm of the factor on intensities; of the noise, at most, over the highest peak."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,25 @@ class PowderNet(nn.Module):
         return logits
 
 
+def disturbed(patterns: torch.Tensor) -> torch.Tensor:
+    """Patterns (N, 1601) as instruments measure them, from PyTorch's generator: the highest point 1 again.
+
+    Peaks of up to three times the width, intensities off by a smooth factor, a shift of up to 0.1 degrees, noise of up
+    to 2% of the highest peak.
+    """
+    count, device = len(patterns), patterns.device
+    wider = float(torch.rand(()) * WIDEST)
+    steps = torch.arange(-4 * WIDEST, 4 * WIDEST + 1, device=device)
+    kernel = torch.exp(-(steps**2) / (2 * max(wider, 0.1) ** 2))
+    found = nn.functional.conv1d(patterns[:, None], (kernel / kernel.sum())[None, None], padding="same")
+    factors = torch.exp(UNEVEN * torch.randn(count, 1, 9, device=device))
+    found = found * nn.functional.interpolate(factors, POINTS, mode="linear", align_corners=True)
+    found = found.roll(int(torch.randint(-2, 3, ())), dims=2)[:, 0]
+    found = found / found.amax(dim=1, keepdim=True).clamp(min=1e-6)
+    noise = NOISE * torch.rand(count, 1, device=device) * torch.randn(found.shape, device=device)
+    return (found + noise).clamp(min=0)
+
+
 @dataclass(frozen=True)
 class _Task:
     """See `loop.Task`; errors are of validation: the share that is wrong."""
@@ -115,7 +137,7 @@ class _Task:
     def losses(self, network: nn.Module, batch: torch.Tensor) -> torch.Tensor:
         """Cross-entropy."""
         with self.place.precision():
-            logits = network(self.patterns[batch].to(self.place.device))
+            logits = network(disturbed(self.patterns[batch].to(self.place.device).float()))
         return nn.functional.cross_entropy(logits.float(), self.labels[batch].to(self.place.device), reduction="none")
 
     def validation_error(self, network: nn.Module) -> float:
