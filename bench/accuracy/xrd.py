@@ -20,8 +20,8 @@ from matscreen.engine.xrd.geometry import integrated, read_geometry
 from matscreen.engine.xrd.regions import confusion, phase_map
 from matscreen.engine.xrd.samples import Listed, load, read_samples
 from matscreen.engine.xrd.wafer_files import write_wafer
-from matscreen.models.xrd.network import PLANS, PADNet, filter_size
-from matscreen.models.xrd.training import RegionRecipe, Samples, areas_of, fit, folds
+from matscreen.models.xrd.network import PADNet
+from matscreen.models.xrd.training import RegionRecipe, Samples, areas_of, fit, folds, untrained
 
 PIXELS, EPOCHS, PATIENCE, PARTS = 256, 30, 10, 10
 KINDS: dict[str, Method | None] = {"I": None, "I-MF": "I-MF", "I-CS": "I-CS"}
@@ -106,8 +106,7 @@ class Judge:
     def _areas(self, kind: str) -> torch.Tensor | None:
         if kind not in self.areas:
             samples = self.samples(kind)
-            shape, views = samples.images.shape[2:], samples.images.shape[1]
-            network = PADNet(PLANS[self.plan], views, shape, 0, 2, filter_size(max(shape)), self.recipe.trained, 0)
+            network = untrained(self.plan, samples, self.recipe)
             self.areas[kind] = areas_of(network, samples)
         return self.areas[kind]
 

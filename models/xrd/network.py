@@ -20,14 +20,16 @@ class Plan:
     ----------
     graph : (channels, stride) of each 5 × 5 convolution, all followed by the maximum of 2 × 2. Several images share the
         channels, so that they cost no more weights than one
+    every : of the peak areas every so many-th row and column goes in; they change little within a filter's width
     """
 
     graph: tuple[tuple[int, int], ...]
+    every: int = 1
 
 
 PLANS = {
     "padnet": Plan(((64, 4), (96, 2), (32, 2))),
-    "padnet-small": Plan(((16, 4), (24, 2), (32, 2))),
+    "padnet-small": Plan(((16, 2), (24, 2), (32, 2)), every=2),
 }
 """As published, for 2048 × 2048 pixels; and for images of an eighth of that side, which a CPU can learn from."""
 
@@ -97,7 +99,7 @@ class PADNet(nn.Module):
     ) -> None:
         super().__init__()
         torch.manual_seed(seed)
-        self.size, self.trained = size, trained
+        self.size, self.trained, self.every = size, trained, plan.every
         self.scale: torch.Tensor
         self.register_buffer("scale", torch.ones(()))
         self.slopes = nn.ModuleList(Slopes(size) for _ in range(views if trained else 0))
@@ -109,16 +111,16 @@ class PADNet(nn.Module):
         self.classifier = nn.Sequential(*_dense(joined, HIDDEN), nn.Linear(HIDDEN, classes))
 
     def areas(self, images: torch.Tensor) -> torch.Tensor:
-        """(N, V, 4, H, W) peak areas."""
+        """(N, V, 4, h, w) peak areas of every so many-th pixel."""
         if self.trained:
             each = [slopes(images[:, view]) for view, slopes in enumerate(self.slopes)]
         else:
             threads = torch.get_num_threads()
             each = [peak_areas(images[:, view], self.size, threads) for view in range(images.shape[1])]
-        return torch.stack(each, dim=1)
+        return torch.stack([areas[..., :: self.every, :: self.every] for areas in each], dim=1)
 
     def classify(self, areas: torch.Tensor, compositions: torch.Tensor) -> torch.Tensor:
-        """(N, classes) of peak areas (N, V, 4, H, W)."""
+        """(N, classes) of peak areas (N, V, 4, h, w)."""
         parts = [
             graph(_softmax(norm(areas[:, view] * self.scale)))
             for view, (norm, graph) in enumerate(zip(self.norms, self.graphs, strict=True))
@@ -152,7 +154,8 @@ def memory(network: PADNet, views: int, shape: tuple[int, int], elements: int, b
             given = torch.zeros(batch, views, *shape, device="meta")
             twin(given, compositions)
         else:
-            given = torch.zeros(batch, views, 4, *shape, device="meta")
+            rows, columns = (-(-side // network.every) for side in shape)
+            given = torch.zeros(batch, views, 4, rows, columns, device="meta")
             twin.classify(given, compositions)
     weights = sum(p.nbytes for p in network.parameters())
     return sum(storage.nbytes() for storage in kept.values()) + given.nbytes + 3 * weights
@@ -176,7 +179,7 @@ def _graph(plan: Plan, views: int) -> nn.Sequential:
 
 def outputs(plan: Plan, views: int, shape: tuple[int, int]) -> int:
     """Of one graph; 0 for images so small that nothing is left of them."""
-    rows, columns = shape
+    rows, columns = (-(-side // plan.every) for side in shape)
     for _, stride in plan.graph:
         rows, columns = (((side - 1) // stride + 1) // 2 for side in (rows, columns))
     return max(1, plan.graph[-1][0] // views) * rows * columns

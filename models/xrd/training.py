@@ -195,11 +195,12 @@ def untrained(plan: str, samples: Samples, recipe: RegionRecipe) -> PADNet:
 
 
 def areas_of(network: PADNet, samples: Samples) -> torch.Tensor | None:
-    """(N, V, 4, H, W) float32 peak areas of all samples; None if they change as the filters learn, or are too many."""
-    count, views, rows, columns = samples.images.shape
+    """(N, V, 4, h, w) float32 peak areas of all samples; None if they change as the filters learn, or are too many."""
+    count, views = samples.images.shape[:2]
+    rows, columns = (-(-side // network.every) for side in samples.images.shape[2:])
     if network.trained or count * views * 4 * rows * columns * 4 > CACHED:
         return None
-    kept = torch.empty(count, views, 4, rows, columns, dtype=torch.float32)
+    kept = torch.empty(count, views, 4, rows, columns)
     for n, images in enumerate(samples.images):
         kept[n] = network.areas(torch.from_numpy(np.array(images))[None])[0]
     return kept
