@@ -14,6 +14,7 @@ for name in (
     "ebsd",
     "powder",
     "rings",
+    "padnet",
     "cascade",
     "scan",
     "recovery",
