@@ -62,10 +62,11 @@ def phase_map(path: Path, listed: Listed, found: list[str], title: str) -> None:
         told = [colours(names.index(listed.regions[n]) % 10) for n in np.flatnonzero(wrong)]
         axes.scatter(points[wrong, 0], points[wrong, 1], s=110, facecolors="none", edgecolors=told, lw=1.6, zorder=3)
         axes.scatter([], [], s=110, facecolors="none", edgecolors="0.3", label=f"told otherwise ({wrong.sum()})")
-    axes.set(aspect="equal", title=title)
+    axes.set(aspect="equal")
+    axes.set_title(title, pad=22)
     axes.axis("off")
     axes.legend(loc="upper left", bbox_to_anchor=(0.98, 0.95), frameon=False)
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110, bbox_inches="tight"))
     plt.close(figure)
 
 
