@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import safetensors
 import safetensors.torch
 import torch
@@ -12,6 +14,8 @@ from torch import nn
 
 from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
+from matscreen.models.fit import write_table
+from matscreen.models.recipe import Schedule
 
 
 def save(path: Path, network: nn.Module, architecture: str, card: dict[str, Any]) -> None:
@@ -27,6 +31,25 @@ def save(path: Path, network: nn.Module, architecture: str, card: dict[str, Any]
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
     text = json.dumps(full, indent=2) + "\n"
     write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
+
+
+def keep(
+    out: Path, network: nn.Module, architecture: str, card: dict[str, Any], history: list[dict[str, float]]
+) -> None:
+    """What a training leaves: weights, card, curves (.history.parquet), and no checkpoint any more."""
+    save(out, network.cpu(), architecture, card)
+    write_table(out.with_suffix(".history.parquet"), pa.Table.from_pylist(history))
+    out.with_suffix(".checkpoint").unlink()
+
+
+def training(recipe: Schedule, history: list[dict[str, float]], device: torch.device) -> dict[str, Any]:
+    """What a card says of how a network was trained."""
+    return asdict(recipe) | {
+        "epochs_run": len(history),
+        "seconds": round(sum(epoch["seconds"] for epoch in history)),
+        "torch": torch.__version__,
+        "device": str(device),
+    }
 
 
 def read(path: Path, architecture: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

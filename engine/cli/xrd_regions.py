@@ -16,6 +16,7 @@ from matscreen.engine.cli.output import make_folder, print_table, rate_bar, say
 from matscreen.engine.cli.training_bar import TrainingBar
 from matscreen.engine.xrd.background import Method
 from matscreen.engine.xrd.crossvalidation import BATCH, crossvalidate
+from matscreen.engine.xrd.frames import read_mask
 from matscreen.engine.xrd.regions import confusion, phase_map, write_regions
 from matscreen.engine.xrd.samples import Listed, load, read_samples, usual_shape
 from matscreen.engine.xrd.wafer import SAMPLES
@@ -27,6 +28,7 @@ from matscreen.models.xrd.network import PLANS
 from matscreen.models.xrd.training import RegionRecipe, Samples, fit
 
 Table = Annotated[Path, typer.Argument(help="CSV or Parquet: frame (or frame_1 …), elements, region if known.")]
+Masked = Annotated[Path | None, typer.Option(help="An image that is not 0 where pixels do not count: a beam stop.")]
 Removed = Annotated[Method | None, typer.Option(help="Background that is taken off first: I-SMF, I-MF or I-CS.")]
 
 
@@ -57,6 +59,7 @@ def train(
     out: Annotated[Path, typer.Option(help="File (.safetensors) to write the network to.")],
     network: Annotated[str, typer.Option(help=f"One of {', '.join(PLANS)}.")] = "padnet",
     background: Removed = None,
+    mask: Masked = None,
     slopes: Annotated[Literal["fixed", "trained"], typer.Option(help="Whether the slope filters learn.")] = "fixed",
     composition: Annotated[bool, typer.Option(help="Whether it is told what each sample is made of.")] = True,
     fold: Annotated[
@@ -95,7 +98,7 @@ def train(
     make_folder(out.parent)
     started = time.perf_counter()
     told = {"background": background or "none", "background_size": size or 0}
-    samples, rows = _stored(listed, known, background, size or 0, out, composition)
+    samples, rows = _stored(listed, known, background, size or 0, out, composition, read_mask(mask) if mask else None)
     names = [listed.names[n] for n in rows]
     if fold:
         kept = out.with_suffix(".folds.parquet")
@@ -120,6 +123,7 @@ def classify(
     table: Table,
     model: Annotated[Path, typer.Option(help="Network (.safetensors) that `xrd train` wrote.")],
     out: Annotated[Path, typer.Option(help="Table (.csv or .parquet) to write; the phase map goes beside it.")],
+    mask: Masked = None,
 ) -> None:
     """Tell the phase region of each sample from its raw images, and draw the phase map of three elements.
 
@@ -136,6 +140,7 @@ def classify(
     if listed.views != views:
         raise InputError(f"{network.name} takes {views} images of a sample, {table} names {listed.views}")
     fractions = listed.fractions(network.elements)
+    hidden = read_mask(mask) if mask else None
     told = network.card["background"]
     background: Method | None = None if told == "none" else told
     found = np.full((len(listed.names), len(network.classes)), np.nan)
@@ -151,7 +156,7 @@ def classify(
                 found[numbers] = network.probabilities(images, fractions[numbers])
                 waiting.clear()
 
-        for sample in load(listed, background, (rows, columns), network.card["background_size"]):
+        for sample in load(listed, background, (rows, columns), network.card["background_size"], None, hidden):
             problem = sample.problem
             if problem:
                 problems[sample.number] = problem
@@ -196,7 +201,13 @@ def _tell(found: pa.Table, classes: tuple[str, ...], kept: Path) -> None:
 
 
 def _stored(
-    listed: Listed, known: np.ndarray, background: Method | None, size: int, out: Path, composition: bool
+    listed: Listed,
+    known: np.ndarray,
+    background: Method | None,
+    size: int,
+    out: Path,
+    composition: bool,
+    mask: np.ndarray | None,
 ) -> tuple[Samples, list[int]]:
     """The samples that can be used, and their places in the table. Their images are in a file that has no name.
 
@@ -212,7 +223,7 @@ def _stored(
             raise JobError(f"cannot keep {4 * math.prod(whole) / 1e9:.1f} GB of images: {error.strerror}") from None
         images = np.memmap(file, np.float32, "r+", shape=whole)
     with rate_bar("samples", len(known)) as advance:
-        for sample in load(listed, background, shape, size, known):
+        for sample in load(listed, background, shape, size, known, mask):
             advance()
             if sample.problem:
                 say(f"{listed.names[sample.number]}: {sample.problem}; left out")

@@ -107,18 +107,19 @@ def load(
     shape: tuple[int, int] | None = None,
     size: int = 0,
     rows: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
 ) -> Iterator[Loaded]:
     """The images of each sample (or of `rows`), one after another, less their background if that is asked for.
 
     The background's filters are of `size` pixels, or cover as much of the image as the published ones do. A sample with
     an image that cannot be used, or not of the shape that is asked for, comes with its problem; so does, without such,
-    one whose images are of several shapes.
+    one whose images are of several shapes. Pixels under `mask` (H, W) are dead: they take the mean of those around.
     """
     for number in range(len(listed.names)) if rows is None else rows:
         images: list[np.ndarray] = []
         problem, wanted = "", shape
         for path, place in listed.frames[number]:
-            frame = read_frame(path, place, None)
+            frame = read_frame(path, place, mask)
             wanted = wanted or frame.image.shape
             problem = frame.problem
             if not problem and frame.image.shape != wanted:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import nn
 
@@ -21,10 +20,9 @@ from matscreen.models.ebsd.network import PLANS, OMNet
 from matscreen.models.ebsd.representation import REPRESENTATIONS, Representation, fundamental
 from matscreen.models.ebsd.simulation import CLEAN, Crystal, Disturbance, disturbed, turned
 from matscreen.models.errors import InputError
-from matscreen.models.fit import write_table
 from matscreen.models.loop import Progress
 from matscreen.models.recipe import Schedule
-from matscreen.models.saved import save
+from matscreen.models.saved import keep, training
 
 SMALLEST = 16
 """Pixels of a side that leave something after strides and pooling."""
@@ -173,19 +171,13 @@ def fit(
                 "master_sha256": hashlib.sha256(crystal.master.tobytes()).hexdigest(),
             },
             "geometry": asdict(geometry),
-            "training": asdict(recipe)
+            "training": training(recipe, history, place.device)
             | {
                 "orientations": len(grid),
-                "epochs_run": len(history),
-                "seconds": round(sum(epoch["seconds"] for epoch in history)),
-                "torch": torch.__version__,
-                "device": str(place.device),
             },
             "metrics": {name: round(value, 4) for name, value in figures.items()},
             **(told or {}),
         }
-        save(out, network.cpu(), ARCHITECTURE, card)
-        write_table(out.with_suffix(".history.parquet"), pa.Table.from_pylist(history))
-        checkpoint.unlink()
+        keep(out, network, ARCHITECTURE, card, history)
     place.wait()
     return load(out)

@@ -1,22 +1,20 @@
 """Space groups told from powder patterns by a convolutional network (Korolev et al. 2020, table S1)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import nn
 
 from matscreen.models import loop
 from matscreen.models.device import Place, here
 from matscreen.models.errors import InputError
-from matscreen.models.fit import write_table
 from matscreen.models.loop import Progress
 from matscreen.models.recipe import Schedule
-from matscreen.models.saved import read, save
+from matscreen.models.saved import keep, read, training
 
 ARCHITECTURE = "powder-net"
 SHIPPED = Path(__file__).parent / "weights"
@@ -232,20 +230,14 @@ def fit(
             "plan": plan,
             "parameters": sum(tensor.numel() for tensor in network.parameters()),
             "groups": known.tolist(),
-            "training": asdict(recipe)
+            "training": training(recipe, history, place.device)
             | {
                 "patterns": int((~validation).sum()),
-                "epochs_run": len(history),
-                "seconds": round(sum(epoch["seconds"] for epoch in history)),
-                "torch": torch.__version__,
-                "device": str(place.device),
             },
             "metrics": {"validation_wrong": round(min(epoch["validation_error"] for epoch in history), 4)},
             **(told or {}),
         }
-        save(out, network.cpu(), ARCHITECTURE, card)
-        write_table(out.with_suffix(".history.parquet"), pa.Table.from_pylist(history))
-        checkpoint.unlink()
+        keep(out, network, ARCHITECTURE, card, history)
     place.wait()
     return load(out)
 

@@ -1,22 +1,20 @@
 """Training PADNet on a few hundred samples, and judging it by cross-validation."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import nn
 
 from matscreen.models import loop
 from matscreen.models.device import Place, here
 from matscreen.models.errors import InputError
-from matscreen.models.fit import write_table
 from matscreen.models.loop import Progress
 from matscreen.models.recipe import Schedule
-from matscreen.models.saved import save
+from matscreen.models.saved import keep, training
 from matscreen.models.xrd.model import ARCHITECTURE, RegionModel, load
 from matscreen.models.xrd.network import PLANS, PADNet, filter_size, memory, outputs
 
@@ -164,21 +162,15 @@ def fit(
             "elements": list(samples.elements),
             "classes": list(samples.classes),
             "filter": network.size,
-            "training": asdict(recipe)
+            "training": training(recipe, history, place.device)
             | {
                 "samples": len(learnt) + len(judged),
-                "epochs_run": len(history),
-                "seconds": round(sum(epoch["seconds"] for epoch in history)),
                 "step_bytes": memory(network, views, (rows, columns), elements, min(recipe.batch, len(learnt))),
-                "torch": torch.__version__,
-                "device": str(place.device),
             },
             "metrics": {"validation_cross_entropy": round(min(epoch["validation_error"] for epoch in history), 4)},
             **told,
         }
-        save(out, network.cpu(), ARCHITECTURE, card)
-        write_table(out.with_suffix(".history.parquet"), pa.Table.from_pylist(history))
-        checkpoint.unlink()
+        keep(out, network, ARCHITECTURE, card, history)
     place.wait()
     return load(out)
 

@@ -87,6 +87,12 @@ def test_dead_pixels_take_what_is_around_them(tmp_path: Path) -> None:
     (sample,) = load(read_samples(tmp_path / "s.csv"), None)
     np.testing.assert_allclose(sample.images[0, 20:30, 20:30], 7, atol=0.05)
     assert np.isfinite(sample.images).all()
+    mask = np.zeros((64, 64), bool)
+    mask[:5, :5] = True  # a beam stop
+    (sample,) = load(read_samples(tmp_path / "s.csv"), None, mask=mask)
+    assert sample.images[0, 0, 0] == pytest.approx(7, abs=0.05)
+    (sample,) = load(read_samples(tmp_path / "s.csv"), None, mask=mask[:9])
+    assert "the mask" in sample.problem
 
 
 @pytest.mark.parametrize(
