@@ -81,7 +81,7 @@ def test_images_of_one_file_and_two_views(tmp_path: Path) -> None:
 def test_dead_pixels_take_what_is_around_them(tmp_path: Path) -> None:
     image = np.full((64, 64), 7, np.float32)
     image[20:30, 20:30] = np.nan
-    image[0, 0] = 9
+    image[0, 0], image[60, 60] = 9, 8
     write_tiff(tmp_path / "a.tif", image)
     (tmp_path / "s.csv").write_text("frame\na.tif\n")
     (sample,) = load(read_samples(tmp_path / "s.csv"), None)
