@@ -62,7 +62,7 @@ def symmetry(
 
 
 def read_pattern(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """2θ in degrees, rising, and intensities (M,) of a text file; lines that begin with # or a letter tell nothing.
+    """2θ in degrees, rising, and intensities (M,) of a text file; titles, and lines that begin with # or a letter, tell nothing.
 
     InputError for what is no pattern.
     """
@@ -78,6 +78,8 @@ def read_pattern(path: Path) -> tuple[np.ndarray, np.ndarray]:
         try:
             rows.append([float(value) for value in text.split()[:2]])
         except ValueError:
+            if not rows:  # a title, such as 2theta
+                continue
             raise InputError(f"{path}, line {number}: not two numbers") from None
         if len(rows[-1]) < 2:
             raise InputError(f"{path}, line {number}: one number, where an angle and an intensity belong")
