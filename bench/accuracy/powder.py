@@ -14,7 +14,7 @@ from bench.accuracy.common import DATA, Job, job, progress, show
 from matscreen.engine.xrd.background import without_envelope
 from matscreen.engine.xrd.crystals import PowderSet, held_out_prototypes, powder_set
 from matscreen.engine.xrd.powder import powder_vector, resampled
-from matscreen.models.xrd.powder import SYSTEMS, PowderModel, PowderRecipe, fit, system_of, system_probabilities
+from matscreen.models.xrd.powder import SYSTEMS, PowderModel, PowderRecipe, fit, load, system_of, system_probabilities
 
 COUNT, EPOCHS, PLAN = 60, 30, "powder-small"
 PUBLISHED = {"space group": 0.54, "crystal system": 0.72}
@@ -108,7 +108,7 @@ def main() -> None:
     out = run.work / f"{plan}-{count}-{recipe.epochs}.safetensors"
     learning = {"prototypes": "AFLOW's, one in four of each space group held out", "crystals_a_prototype": count}
     given_to = found.patterns[learnt], found.groups[learnt], validation[learnt]
-    model = fit(plan, *given_to, out, recipe, progress(plan), learning)
+    model = load(out) if out.is_file() else fit(plan, *given_to, out, recipe, progress(plan), learning)
     known = model.groups
     rows = []
 

@@ -62,7 +62,7 @@ def symmetry(
 
 
 def read_pattern(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """2θ in degrees, rising, and intensities (M,) of a text file; titles, and lines that begin with # or a letter, tell nothing.
+    """2θ in degrees, rising, and intensities (M,) of a text file, whose titles and comments tell nothing.
 
     InputError for what is no pattern.
     """
