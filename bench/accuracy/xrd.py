@@ -124,7 +124,10 @@ class Judge:
 
 
 def baselines(wafer: Wafer, quick: bool) -> Iterator[dict[str, Any]]:
-    """Classifiers of integrated patterns, less a lower envelope or not, with and without the composition."""
+    """Classifiers of integrated patterns, less a lower envelope or not, with and without the composition.
+
+    Their settings are searched on what the first part learns from, and stay.
+    """
     from sklearn.ensemble import AdaBoostClassifier
     from sklearn.linear_model import LogisticRegression, SGDClassifier
     from sklearn.model_selection import GridSearchCV
@@ -160,10 +163,12 @@ def baselines(wafer: Wafer, quick: bool) -> Iterator[dict[str, Any]]:
         row: dict[str, Any] = {"instrument": wafer.name, "classifier": name}
         for what, given in inputs.items():
             each = []
+            chosen = model
             for part in wafer.parts:
                 learnt = np.setdiff1d(np.arange(len(given)), part)
-                fitted = make_pipeline(StandardScaler(), model).fit(given[learnt], wafer.labels[learnt])
+                fitted = make_pipeline(StandardScaler(), chosen).fit(given[learnt], wafer.labels[learnt])
                 each.append(float((fitted.predict(given[part]) == wafer.labels[part]).mean()))
+                chosen = getattr(fitted[-1], "best_estimator_", chosen)
             row[what], row[f"{what}, ±"] = float(np.mean(each)), float(np.std(each))
         print(row, flush=True)
         yield row
