@@ -188,9 +188,9 @@ def picture(run: Job, rows: list[dict[str, Any]]) -> None:
             places = np.arange(len(own)) + 0.27 * (n - 1)
             values, errors = [row[kind] for row in own], [row[f"{kind}, ±"] for row in own]
             panel.bar(places, values, 0.25, yerr=errors, color=colour, label=f"judged on {kind}", error_kw={"lw": 0.8})
-        panel.set(xticks=range(len(own)), ylim=(0, 1), title=f"{group[0]}, slopes {group[1]}", ylabel="accuracy")
+        panel.set(xticks=range(len(own)), ylim=(0, 1.12), title=f"{group[0]}, slopes {group[1]}", ylabel="accuracy")
         panel.set_xticklabels([f"learnt from {row['learnt from']}" for row in own], fontsize=8)
-    axes[0][0].legend(fontsize=8, loc="lower left")
+    axes[0][0].legend(fontsize=8, loc="upper center", ncols=3)
     figure.savefig(run.results / "xrd.png", dpi=120)
     plt.close(figure)
 
