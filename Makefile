@@ -33,9 +33,8 @@ scan: .venv/.run
 	@rm -f kernels/*/__pycache__/*.nbi kernels/*/__pycache__/*.nbc
 	@touch $@
 
-# A process for each core, each with one thread of PyTorch; the tests of a file share one.
 test: .venv/.dev .venv/.kernels
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest
 
 # The three folders as one package, for tools that read files instead of importing.
 .venv/house: .venv/.run
