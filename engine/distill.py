@@ -183,10 +183,7 @@ def _learn(
     encoding = fit_encoding(plan.inputs, fractions[chosen["train"][:200_000]])
     width = encoding.before_training(fractions[:1]).shape[1]
     network = DenseNetwork(plan, width, (), recipe.seed)
-    try:
-        history = train(network, data, encoding, chosen, recipe, checkpoint, report)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    history = train(network, data, encoding, chosen, recipe, checkpoint, report)
     return (network, encoding), history
 
 

@@ -146,10 +146,7 @@ def train_member(
         encoding = fit_encoding(plan.inputs, data.fractions[chosen["train"]])
         width = encoding.before_training(data.fractions[:1]).shape[1]
         network = DenseNetwork(plan, width, recipe.dropout, recipe.seed, data.target.outputs)
-    try:
-        history = train(network, data, encoding, chosen, recipe, checkpoint, report, kept)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    history = train(network, data, encoding, chosen, recipe, checkpoint, report, kept)
     return Trained(network, encoding, history)
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from matscreen.models.device import Place
+from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
 from matscreen.models.recipe import Schedule
 
@@ -68,7 +69,7 @@ def run(
     same weights. Started by `torchrun`, every process takes its share of each batch (batch norm sees that share
     alone).
 
-    ValueError if `checkpoint` is none or belongs to another recipe or data set, or if no epoch ends with a finite
+    InputError if `checkpoint` is none or belongs to another recipe or data set, or if no epoch ends with a finite
     error.
     """
     place = task.place
@@ -81,7 +82,7 @@ def run(
     if checkpoint.exists():
         state = _read_checkpoint(checkpoint)
         if state["identity"] != identity:
-            raise ValueError(f"{checkpoint} belongs to another recipe or data set; remove it or train elsewhere")
+            raise InputError(f"{checkpoint} belongs to another recipe or data set; remove it or train elsewhere")
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         history, best, best_weights = state["history"], state["best"], state["best_weights"]
@@ -122,7 +123,7 @@ def run(
     if not best_weights:
         place.wait()
         checkpoint.unlink(missing_ok=True)
-        raise ValueError("the training diverged: no epoch ended with a finite error; lower the learning rate")
+        raise InputError("the training diverged: no epoch ended with a finite error; lower the learning rate")
     network.load_state_dict(best_weights)
     return history
 
@@ -153,7 +154,7 @@ def _epoch(
     # Batch norm needs two rows in every process.
     batches = [part for part in torch.split(order, schedule.batch) if len(part) >= 2 * task.place.ranks]
     if not batches:
-        raise ValueError(f"no batch of --batch {schedule.batch} has two examples for each process; give a larger one")
+        raise InputError(f"no batch of --batch {schedule.batch} has two examples for each process; give a larger one")
     network.train()
     error, seen = torch.zeros((), device=task.place.device), 0
     for step, batch in enumerate(batches):
@@ -178,5 +179,5 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
         if not isinstance(state, dict) or "identity" not in state:
             raise ValueError
     except Exception:  # the reader raises whatever the bytes lead it to
-        raise ValueError(f"{path} is no checkpoint of a training; remove it") from None
+        raise InputError(f"{path} is no checkpoint of a training; remove it") from None
     return state

@@ -13,6 +13,7 @@ from matscreen.models.architecture import DenseNetwork
 from matscreen.models.dataset import Dataset
 from matscreen.models.device import Place, here
 from matscreen.models.encoding import Encoding
+from matscreen.models.errors import InputError
 from matscreen.models.loop import Progress
 from matscreen.models.recipe import Recipe
 
@@ -34,12 +35,12 @@ def train(
     property is the mean absolute one, in its unit; that of several is in standard deviations of each; that of classes
     is the cross entropy.
 
-    ValueError also if all values of a property are equal.
+    InputError also if all values of a property are equal.
     """
     place = here()
     task = _task(data, encoding, parts, recipe.anchors, place)
     if not (task.scale > 0).all():
-        raise ValueError(f"all values of {data.target} to learn from are equal")
+        raise InputError(f"all values of {data.target} to learn from are equal")
     network.to(place.device)
     if in_units:
         _unfold_scale(network, task)

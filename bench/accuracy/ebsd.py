@@ -93,7 +93,11 @@ class Cases:
         )
         better, _ = refined(self.real, real, self.centres, self.crystal, self.geometry)
         found["real, refined"] = degrees(better, self.real_known, symmetry)
-        for name, (a, b) in {"clean": (clean, known), "real": (real, self.real_known)}.items():
+        for name, (a, b) in {
+            "clean": (clean, known),
+            "disturbed": (noisy, known),
+            "real": (real, self.real_known),
+        }.items():
             found[f"MSEAE, {name}"] = [round(float(v), 4) for v in np.degrees(mseae(a, b, symmetry))]
         return found
 

@@ -1,4 +1,4 @@
-"""A table of samples: which images are whose, of what they are made, and where they lie; and its images as arrays."""
+"""A table of samples: which images are whose, and of what they are made; and its images as arrays."""
 
 import csv
 import re

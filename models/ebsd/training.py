@@ -149,11 +149,7 @@ def fit(
     torch.manual_seed(recipe.seed)
     patterns = disturbed(crystal, geometry, known, recipe.disturbance)
     task = _Task(crystal, geometry, torch.from_numpy(grid), known, patterns, recipe, representation, place)
-    checkpoint = out.with_suffix(".checkpoint")
-    try:
-        history = loop.run(network, task, recipe, checkpoint, report)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    history = loop.run(network, task, recipe, out.with_suffix(".checkpoint"), report)
     network.eval()
     clean = disturbed(crystal, geometry, known, CLEAN)
     figures = {

@@ -219,11 +219,7 @@ def fit(
         torch.from_numpy(np.flatnonzero(validation)),
         place,
     )
-    checkpoint = out.with_suffix(".checkpoint")
-    try:
-        history = loop.run(network, task, recipe, checkpoint, report)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    history = loop.run(network, task, recipe, out.with_suffix(".checkpoint"), report)
     if place.rank == 0:
         card = {
             "description": f"{plan}: powder patterns, Cu Kα, 10 to 90 degrees, to one of {len(known)} space groups",

@@ -146,11 +146,7 @@ def fit(
     if areas is None:
         areas = areas_of(network, samples)
     task = _Task(samples, areas, learnt, judged, recipe, place)
-    checkpoint = out.with_suffix(".checkpoint")
-    try:
-        history = loop.run(network, task, recipe, checkpoint, report)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    history = loop.run(network, task, recipe, out.with_suffix(".checkpoint"), report)
     if place.rank == 0:
         (_, views, rows, columns), elements = samples.images.shape, len(samples.elements)
         card = {

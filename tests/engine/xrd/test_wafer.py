@@ -143,7 +143,8 @@ def test_texture_gathers_rings_and_keeps_their_sum() -> None:
     np.testing.assert_allclose(spotted[2].mean(axis=1), plain[2].mean(axis=1), rtol=1e-5)
 
 
-def test_a_wafer_in_files_is_made_once(tmp_path: Path) -> None:
+def test_a_wafer_in_files_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulation, "FINEST", 64)  # a sixteenth as fine, which takes seconds
     out = tmp_path / "w"
     seen: list[int] = []
     assert write_wafer(out, "slac", 64, 0, 2, lambda: seen.append(1)) == 177
