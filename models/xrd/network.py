@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass
 
 import torch
+from scipy.fft import next_fast_len
 from torch import nn
 
 from matscreen.kernels.filters2d import maximum_filter, slope_filters, slope_masks
@@ -42,12 +43,13 @@ def filter_size(side: int) -> int:
 class Slopes(nn.Module):
     """Slope filters that learn: (N, H, W) images in, (N, 4, H, W) of eqs. 7.5–7.7 out.
 
-    By Fourier transforms, so that a filter of 50 × 50 costs what one of 5 × 5 does. As the weights start they give what
-    `peak_areas` gives.
+    Of every so many-th row and column. By Fourier transforms, so that a filter of 50 × 50 costs what one of 5 × 5 does.
+    As the weights start they give what `peak_areas` gives.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, every: int = 1) -> None:
         super().__init__()
+        self.every = every
         self.weight = nn.Parameter(torch.from_numpy(slope_masks(size)).float())
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -57,15 +59,13 @@ class Slopes(nn.Module):
         before, after = size // 2, size - 1 - size // 2
         wide = images[:, _reflected(rows, before, after, images.device)]
         wide = wide[:, :, _reflected(columns, before, after, images.device)]
-        shape = tuple(wide.shape[-2:])
         # Rounding grows with what all pixels share, which no slope depends on but for the filters that do not add to 0.
         level = wide.mean((1, 2), keepdim=True)
-        waves = torch.fft.rfft2(wide - level)[:, None] * torch.fft.rfft2(self.weight, s=shape).conj()
-        slopes = torch.fft.irfft2(waves, s=shape)[..., :rows, :columns]
+        slopes = _correlated(wide - level, self.weight)
         slopes = (slopes + level[:, None] * self.weight.sum((1, 2))[:, None, None]).abs() / size**2
         padded = nn.functional.pad(slopes, (before, after, before, after), value=-1.0)  # less than any
-        lines = nn.functional.max_pool2d(padded, (size, 1), stride=1)
-        return nn.functional.max_pool2d(lines, (1, size), stride=1)
+        lines = nn.functional.max_pool2d(padded, (size, 1), (self.every, 1))
+        return nn.functional.max_pool2d(lines, (1, size), (1, self.every))
 
 
 def peak_areas(images: torch.Tensor, size: int, threads: int = 1) -> torch.Tensor:
@@ -102,7 +102,7 @@ class PADNet(nn.Module):
         self.size, self.trained, self.every = size, trained, plan.every
         self.scale: torch.Tensor
         self.register_buffer("scale", torch.ones(()))
-        self.slopes = nn.ModuleList(Slopes(size) for _ in range(views if trained else 0))
+        self.slopes = nn.ModuleList(Slopes(size, self.every) for _ in range(views if trained else 0))
         self.norms = nn.ModuleList(nn.BatchNorm2d(4, eps=1e-9) for _ in range(views))
         self.graphs = nn.ModuleList(_graph(plan, views) for _ in range(views))
         width = sum(outputs(plan, views, shape) for _ in range(views))
@@ -113,10 +113,9 @@ class PADNet(nn.Module):
     def areas(self, images: torch.Tensor) -> torch.Tensor:
         """(N, V, 4, h, w) peak areas of every so many-th pixel."""
         if self.trained:
-            each = [slopes(images[:, view]) for view, slopes in enumerate(self.slopes)]
-        else:
-            threads = torch.get_num_threads()
-            each = [peak_areas(images[:, view], self.size, threads) for view in range(images.shape[1])]
+            return torch.stack([slopes(images[:, view]) for view, slopes in enumerate(self.slopes)], dim=1)
+        threads = torch.get_num_threads()
+        each = [peak_areas(images[:, view], self.size, threads) for view in range(images.shape[1])]
         return torch.stack([areas[..., :: self.every, :: self.every] for areas in each], dim=1)
 
     def classify(self, areas: torch.Tensor, compositions: torch.Tensor) -> torch.Tensor:
@@ -187,6 +186,15 @@ def outputs(plan: Plan, views: int, shape: tuple[int, int]) -> int:
 
 def _dense(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Linear(inputs, outputs), nn.ReLU(), nn.BatchNorm1d(outputs)]
+
+
+def _correlated(wide: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """(N, 4, H, W) of (N, H + f − 1, W + f − 1) and masks (4, f, f)."""
+    size = masks.shape[-1]
+    shape = tuple(next_fast_len(side, real=True) for side in wide.shape[1:])
+    waves = torch.fft.rfft2(wide, s=shape)[:, None] * torch.fft.rfft2(masks, s=shape).conj()
+    rows, columns = (side - size + 1 for side in wide.shape[1:])
+    return torch.fft.irfft2(waves, s=shape)[..., :rows, :columns]
 
 
 def _reflected(length: int, before: int, after: int, device: torch.device) -> torch.Tensor:
