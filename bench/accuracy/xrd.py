@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from bench.accuracy.common import Job, job, progress, show
-from matscreen.engine.xrd.background import Method, without_envelope
+from matscreen.engine.xrd.background import Removal, without_envelope
 from matscreen.engine.xrd.geometry import integrated, read_geometry
 from matscreen.engine.xrd.regions import confusion, phase_map
 from matscreen.engine.xrd.samples import Listed, load, read_samples
@@ -24,7 +24,7 @@ from matscreen.models.xrd.network import PADNet
 from matscreen.models.xrd.training import RegionRecipe, Samples, areas_of, fit, folds, untrained
 
 PIXELS, EPOCHS, PATIENCE, PARTS = 256, 30, 10, 10
-KINDS: dict[str, Method | None] = {"I": None, "I-MF": "I-MF", "I-CS": "I-CS"}
+KINDS: dict[str, Removal | None] = {"I": None, "I-MF": "I-MF", "I-CS": "I-CS"}
 POINTS = {"slac": 931, "nist": 2501}
 """Of the integrated patterns, as published."""
 PUBLISHED = {"slac": 0.3478, "nist": 0.8380}, {"slac": 0.7080, "nist": 0.8403}
@@ -93,7 +93,7 @@ class Judge:
             if (found[:, part] >= 0).all():
                 continue
             out = self.run.work / f"{key}-{number}.safetensors"
-            about = {"background": learnt, "background_size": 0}
+            about = {"background": learnt, "background_size": 0, "masked_pixels": 0}
             shared = self._areas(learnt)
             model = fit(self.plan, self.samples(learnt), out, self.recipe, about, progress(key), part, shared)
             for place, kind in enumerate(KINDS):

@@ -14,7 +14,7 @@ import typer
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import make_folder, print_table, rate_bar, say
 from matscreen.engine.cli.training_bar import TrainingBar
-from matscreen.engine.xrd.background import Method
+from matscreen.engine.xrd.background import Removal
 from matscreen.engine.xrd.crossvalidation import BATCH, crossvalidate
 from matscreen.engine.xrd.frames import read_mask
 from matscreen.engine.xrd.regions import confusion, phase_map, write_regions
@@ -29,7 +29,7 @@ from matscreen.models.xrd.training import RegionRecipe, Samples, fit
 
 Table = Annotated[Path, typer.Argument(help="CSV or Parquet: frame (or frame_1 …), elements, region if known.")]
 Masked = Annotated[Path | None, typer.Option(help="An image that is not 0 where pixels do not count: a beam stop.")]
-Removed = Annotated[Method | None, typer.Option(help="Background that is taken off first: I-SMF, I-MF or I-CS.")]
+Removed = Annotated[Removal | None, typer.Option(help="What is left of an image once its background is off.")]
 
 
 def simulate(
@@ -97,8 +97,9 @@ def train(
     recipe = RegionRecipe(epochs=epochs, patience=patience, batch=batch, seed=seed, trained=slopes == "trained")
     make_folder(out.parent)
     started = time.perf_counter()
-    told = {"background": background or "none", "background_size": size or 0}
-    samples, rows = _stored(listed, known, background, size or 0, out, composition, read_mask(mask) if mask else None)
+    hidden = read_mask(mask) if mask else None
+    told = {"background": background or "none", "background_size": size or 0, "masked_pixels": _count(hidden)}
+    samples, rows = _stored(listed, known, background, size or 0, out, composition, hidden)
     names = [listed.names[n] for n in rows]
     if fold:
         kept = out.with_suffix(".folds.parquet")
@@ -141,8 +142,11 @@ def classify(
         raise InputError(f"{network.name} takes {views} images of a sample, {table} names {listed.views}")
     fractions = listed.fractions(network.elements)
     hidden = read_mask(mask) if mask else None
+    learnt, masked = network.card["masked_pixels"], _count(hidden)
+    if learnt != masked:
+        say(f"careful: {network.name} learnt with {learnt:,} pixels masked, here {masked:,} are")
     told = network.card["background"]
-    background: Method | None = None if told == "none" else told
+    background: Removal | None = None if told == "none" else told
     found = np.full((len(listed.names), len(network.classes)), np.nan)
     problems: dict[int, str] = {}
     started = time.perf_counter()
@@ -200,10 +204,14 @@ def _tell(found: pa.Table, classes: tuple[str, ...], kept: Path) -> None:
     say(f"{kept} and {kept.with_suffix('.png').name}")
 
 
+def _count(mask: np.ndarray | None) -> int:
+    return 0 if mask is None else int(np.count_nonzero(mask))
+
+
 def _stored(
     listed: Listed,
     known: np.ndarray,
-    background: Method | None,
+    background: Removal | None,
     size: int,
     out: Path,
     composition: bool,

@@ -14,6 +14,8 @@ from matscreen.kernels.filters2d import mean_filter, minimum_filter
 from matscreen.models.errors import InputError
 
 Method = Literal["MF", "I-MF", "CS", "I-CS", "SMF", "I-SMF"]
+Removal = Literal["I-MF", "I-CS", "I-SMF"]
+"""Of them those that leave the peaks."""
 METHODS: tuple[Method, ...] = ("MF", "I-MF", "CS", "I-CS", "SMF", "I-SMF")
 TIMES = 20
 """The filter's size over the width of a peak at half its height: the minimum then lies beyond the tails of any two."""

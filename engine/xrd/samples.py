@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from matscreen.engine.xrd.background import Method, published_size, without_background
+from matscreen.engine.xrd.background import Removal, published_size, without_background
 from matscreen.engine.xrd.frames import read_frame
 from matscreen.kernels.filters2d import mean_filter
 from matscreen.models.elements import ATOMIC_NUMBERS
@@ -103,7 +103,7 @@ def read_samples(path: Path) -> Listed:
 
 def load(
     listed: Listed,
-    background: Method | None,
+    background: Removal | None,
     shape: tuple[int, int] | None = None,
     size: int = 0,
     rows: np.ndarray | None = None,

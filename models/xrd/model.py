@@ -75,7 +75,7 @@ def load(path: Path) -> RegionModel:
             0,
         )
         network.load_state_dict(tensors)
-        str(card["background"]), int(card["background_size"])
+        str(card["background"]), int(card["background_size"]), int(card["masked_pixels"])
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} holds no network that can be used: {' '.join(str(error).split())}") from None
     return RegionModel(card, network.eval().to(here().device))

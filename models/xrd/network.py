@@ -194,7 +194,8 @@ def _correlated(wide: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     shape = tuple(next_fast_len(side, real=True) for side in wide.shape[1:])
     waves = torch.fft.rfft2(wide, s=shape)[:, None] * torch.fft.rfft2(masks, s=shape).conj()
     rows, columns = (side - size + 1 for side in wide.shape[1:])
-    return torch.fft.irfft2(waves, s=shape)[..., :rows, :columns]
+    found: torch.Tensor = torch.fft.irfft2(waves, s=shape)[..., :rows, :columns]
+    return found
 
 
 def _reflected(length: int, before: int, after: int, device: torch.device) -> torch.Tensor:

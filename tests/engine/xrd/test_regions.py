@@ -139,6 +139,12 @@ def test_from_images_to_a_phase_map(
     first = out.read_bytes()
     assert run("xrd", "classify", table, "--model", weights, "--out", str(out)) == 0
     assert out.read_bytes() == first
+    beam_stop = np.zeros((128, 128), np.float32)
+    beam_stop[30:34, 30:34] = 1
+    write_tiff(folder / "stop.tif", beam_stop)
+    capsys.readouterr()
+    assert run("xrd", "classify", table, "--model", weights, "--out", str(out), "--mask", str(folder / "stop.tif")) == 0
+    assert "learnt with 0 pixels masked, here 16 are" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "p.history.parquet",
         "p.json",

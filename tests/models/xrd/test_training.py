@@ -14,7 +14,7 @@ from matscreen.models.xrd.model import load
 from matscreen.models.xrd.training import RegionRecipe, Samples, fit, folds, split
 
 QUICK = RegionRecipe(epochs=8, batch=8)
-TOLD = {"background": "none", "background_size": 0}
+TOLD = {"background": "none", "background_size": 0, "masked_pixels": 0}
 
 
 @pytest.fixture(scope="module")
