@@ -1,7 +1,8 @@
 """Where chunks are screened: threads of this process, or any running Dask cluster."""
 
+import importlib.util
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
@@ -10,6 +11,7 @@ import dask
 import torch
 from distributed import Client, LocalCluster, Worker, WorkerPlugin, get_worker
 
+from matscreen.engine.libraries import library
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened, screen_chunk
 from matscreen.engine.space import CompositionSpace
@@ -54,8 +56,39 @@ def screen_range(name: str, start: int, stop: int) -> Screened:
 
 
 @contextmanager
-def connect(scheduler: str | None, workers: int) -> Iterator[tuple[Client, int]]:
-    """A client and its number of worker threads: of the cluster at `scheduler`, else of `workers` threads here.
+def cluster(scheduler: str | None, slurm: int, cuda: bool, say: Callable[[str], None]) -> Iterator[str | None]:
+    """Address of the scheduler to work on: the one given, or of a cluster that lives as long as the job.
+
+    `slurm` jobs are asked for as Dask's configuration (jobqueue.slurm: queue, cores, memory, walltime, interface)
+    describes them; `cuda` starts a process for each GPU here. None with neither.
+
+    InputError for more than one of them, a package that is missing, or a configuration that is not enough.
+    """
+    if sum((scheduler is not None, slurm != 0, cuda)) > 1:
+        raise InputError("give one of --scheduler, --slurm and --cuda")
+    if slurm:
+        if not 0 < slurm <= 100_000:
+            raise InputError(f"--slurm takes a number of jobs, not {slurm}")
+        jobs = library("dask_jobqueue", "slurm")
+        try:
+            started = jobs.SLURMCluster()
+            started.scale(jobs=slurm)
+        except (ValueError, TypeError, OSError, RuntimeError) as error:
+            raise InputError(f"no SLURM jobs: {str(error).splitlines()[0]} (see jobqueue.slurm of Dask)") from None
+        with started, Client(started) as client:
+            say(f"asked SLURM for {slurm} job(s); waiting for the first to begin")
+            client.wait_for_workers(1)
+            yield started.scheduler_address
+    elif cuda:
+        with library("dask_cuda", "cuda").LocalCUDACluster() as started:
+            yield started.scheduler_address
+    else:
+        yield scheduler
+
+
+@contextmanager
+def connect(scheduler: str | None, workers: int) -> Iterator[Client]:
+    """A client of the cluster at `scheduler`, else of `workers` threads here.
 
     InputError if no scheduler answers, or it has no workers.
     """
@@ -69,14 +102,18 @@ def connect(scheduler: str | None, workers: int) -> Iterator[tuple[Client, int]]
     if scheduler is None:
         threads_before = torch.get_num_threads()
         with dask.config.set(quiet):
-            cluster = LocalCluster(
-                n_workers=1, threads_per_worker=workers, processes=False, dashboard_address=None, silence_logs=50
+            threads = LocalCluster(
+                n_workers=1,
+                threads_per_worker=workers,
+                processes=False,
+                dashboard_address="127.0.0.1:0",  # nobody else's business
+                silence_logs=50,
             )
         try:
-            with Client(cluster) as client:
-                yield client, workers
+            with Client(threads) as client:
+                yield client
         finally:
-            cluster.close(timeout=5)
+            threads.close(timeout=5)
             torch.set_num_threads(threads_before)
         return
     try:
@@ -84,7 +121,17 @@ def connect(scheduler: str | None, workers: int) -> Iterator[tuple[Client, int]]
     except (OSError, ValueError) as error:
         raise InputError(f"no Dask scheduler answers at {scheduler}: {str(error).splitlines()[0]}") from None
     with client:
-        threads = sum(client.nthreads().values())
-        if not threads:
+        if not threads_of(client):
             raise InputError(f"the Dask scheduler at {scheduler} has no workers yet; start some first")
-        yield client, threads
+        yield client
+
+
+def threads_of(client: Client) -> int:
+    """How many threads its workers have at the moment."""
+    return sum(client.nthreads().values())
+
+
+def dashboard_of(client: Client) -> str | None:
+    """Where Dask shows what it does; None where it has nothing to draw with."""
+    here = client.cluster is not None
+    return None if here and importlib.util.find_spec("bokeh") is None else str(client.dashboard_link)

@@ -4,19 +4,22 @@ run.json             what is scanned, with which model, reference and versions; 
 phases.parquet       the reference phases, so that a run can be read without its sources
 chunks/N-D.parquet   candidates of chunk N; D begins the SHA-256 of the file's bytes, so no damage goes unseen
 candidates.parquet   all of them, sorted; summary.json: counts and rates. Written when every chunk is there
-lock                 held (flock) by the process at work; a dead process holds nothing
+log.jsonl            what happened when (see `journal`)
+lock                 held (flock) by the process at work, whose number it tells; a dead process holds nothing
 """
 
 import fcntl
 import hashlib
 import io
 import json
+import os
+import platform
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +30,9 @@ from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened
 from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import write_atomically
+
+LOCK_ATTEMPTS = 5
+"""For `holder` holds a lock too, for an instant."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Chunk:
     ----------
     number : its place among the chunks of the run
     start, stop : ids of its compositions
-    screened, refined, …_seconds : as in `screen.Screened`
+    screened, refined, checked, degenerate, …_seconds : as in `screen.Screened`
     finished_at : when, in seconds of Unix time
     candidates : how many it holds
     file : where they are, by rising hull distance
@@ -79,6 +85,8 @@ class Chunk:
     stop: int
     screened: int
     refined: int
+    checked: int
+    degenerate: int
     predict_seconds: float
     hull_seconds: float
     describe_seconds: float
@@ -146,15 +154,41 @@ def read_config(path: Path) -> RunConfig:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the run for this process. InputError if another process holds it."""
-    with (path / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{path} is being worked on by another process") from None
+    with (path / "lock").open("a+") as file:
+        for attempt in range(LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == LOCK_ATTEMPTS - 1:
+                    raise InputError(f"{path} is being worked on by another process{_told(file)}") from None
+                time.sleep(0.05)
+        file.truncate(0)
+        file.write(f"{os.getpid()} on {platform.node()}")
+        file.flush()
         (path / "chunks").mkdir(exist_ok=True)
         for left_over in [*path.glob(".*.tmp"), *path.glob("chunks/.*.tmp")]:  # of a process that was killed
             left_over.unlink(missing_ok=True)
         yield
+
+
+def holder(path: Path) -> str | None:
+    """Who works on the run at this moment, a process and its host as far as it told; None if nobody does."""
+    try:
+        with (path / "lock").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _told(file).strip(" ()") or "a process"
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _told(lock: TextIO) -> str:
+    lock.seek(0)
+    said = lock.read(200)
+    return f" ({said})" if said else ""
 
 
 def write_chunk(path: Path, fingerprint: str, number: int, ids: tuple[int, int], screened: Screened) -> Chunk:
@@ -165,6 +199,8 @@ def write_chunk(path: Path, fingerprint: str, number: int, ids: tuple[int, int],
         "stop": ids[1],
         "screened": screened.screened,
         "refined": screened.refined,
+        "checked": screened.checked,
+        "degenerate": screened.degenerate,
         "predict_seconds": screened.predict_seconds,
         "hull_seconds": screened.hull_seconds,
         "describe_seconds": screened.describe_seconds,

@@ -2,26 +2,31 @@
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import time
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from distributed import CancelledError, Client, Future, wait
+from distributed import CancelledError, Client, Future
+from distributed.comm.core import CommClosedError
 
 from matscreen.engine import rundir
-from matscreen.engine.cluster import Job, JobPlugin, connect, screen_range
+from matscreen.engine.cluster import Job, JobPlugin, connect, dashboard_of, screen_range, threads_of
+from matscreen.engine.journal import Journal, journal, resources
 from matscreen.engine.merge import merge
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.rundir import Chunk, RunConfig
 from matscreen.engine.screen import Screened
 from matscreen.engine.space import CompositionSpace
+from matscreen.engine.summary import Tally, summarize
 from matscreen.models import Model, load
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError, JobError
@@ -32,13 +37,15 @@ SMALLEST_CHUNK, LARGEST_CHUNK = 2**14, 2**20
 candidate need 1.5 GB at their peak."""
 
 PATIENCE_SECONDS = 5
-"""How long to wait for a chunk before asking whether the scheduler is still there."""
+"""How long to wait for a chunk before asking whether the scheduler is still there, and how many threads it has."""
 
 MOST_CHUNKS = 1_000_000
 """Each is a file; a space that needs more is years of work for one machine."""
 
 ATTEMPTS = 3
 """How often a chunk is given out again after its worker died."""
+
+GONE = "the Dask scheduler is gone; what is done is safe: `matscreen resume` goes on"
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+Notice = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,7 @@ def scan(
     scheduler: str | None = None,
     report: Report = lambda _: None,
     exact: bool = False,
+    notice: Notice = lambda _: None,
 ) -> Run:
     """Screen every composition of `space` and keep what lies more than `threshold` below the hull.
 
@@ -94,6 +103,7 @@ def scan(
     workers : threads in this process; by default all cores
     scheduler : address of a Dask scheduler to use instead, such as `tcp://host:8786`
     report : called after every chunk
+    notice : called with what people should know, in a line
 
     Raises
     ------
@@ -139,7 +149,7 @@ def scan(
             pass  # before anything is written
     rundir.create(path, config, phases.table, _versions())
     job = Job(space, model, phases, threshold, charge_neutral, exact)
-    return _run(path, config, job, workers, scheduler, report)
+    return _run(path, config, job, workers, scheduler, report, notice)
 
 
 def resume(
@@ -147,7 +157,7 @@ def resume(
     workers: int | None = None,
     scheduler: str | None = None,
     report: Report = lambda _: None,
-    notice: Callable[[str], None] = lambda _: None,
+    notice: Notice = lambda _: None,
 ) -> Run:
     """Continue the run at `path`, or just make sure that it is whole; ends with the bytes of an uninterrupted run.
 
@@ -191,36 +201,38 @@ def _run(
     workers: int,
     scheduler: str | None,
     report: Report,
-    notice: Callable[[str], None] = lambda _: None,
+    notice: Notice,
 ) -> Run:
     ranges = list(job.space.ranges(config.chunk_size))
     with rundir.locked(path):
         try:
-            chunks, rejected = rundir.finished_chunks(path, config.fingerprint, ranges)
-            if rejected:
-                notice(f"{rejected} chunk file(s) damaged or of another run: moved to {path / 'rejected'}, done again")
-            resumed = sum(c.stop - c.start for c in chunks.values())
-            started = time.perf_counter()
-            done, found = resumed, sum(c.candidates for c in chunks.values())
-            report(Progress(done, len(job.space), found, resumed))
-            missing = [n for n in range(len(ranges)) if n not in chunks]
-            if missing:
-                with connect(scheduler, workers) as (client, threads):
-                    for number, screened in _screen_chunks(client, threads, job, config.fingerprint, ranges, missing):
-                        chunk = rundir.write_chunk(path, config.fingerprint, number, ranges[number], screened)
-                        chunks[number] = chunk
-                        done += chunk.stop - chunk.start
-                        found += chunk.candidates
-                        report(Progress(done, len(job.space), found, resumed))
-            seconds = time.perf_counter() - started
-            started = time.perf_counter()
-            tally = Tally()
-            tables = map(tally.count, merge([chunks[number].file for number in sorted(chunks)]))
-            checksum = rundir.write_candidates(path, config.fingerprint, tables)
-            merge_seconds = time.perf_counter() - started
-            summary = _summary(job.space, chunks, tally, checksum, done - resumed, seconds, merge_seconds)
-            text = json.dumps(summary, indent=2) + "\n"
-            write_atomically(path / "summary.json", lambda temporary: temporary.write_text(text))
+            with journal(path) as log:
+                chunks, rejected = rundir.finished_chunks(path, config.fingerprint, ranges)
+                if rejected:
+                    where = path / "rejected"
+                    notice(f"{rejected} chunk file(s) damaged or of another run: moved to {where}, done again")
+                done, found = sum(c.stop - c.start for c in chunks.values()), sum(c.candidates for c in chunks.values())
+                state = Progress(done, len(job.space), found, done)
+                log.write("begun", pid=os.getpid(), host=platform.node(), **asdict(state), rejected=rejected)
+                report(state)
+                started = time.perf_counter()
+                for chunk in _missing_chunks(path, config, job, workers, scheduler, ranges, chunks, log, notice):
+                    chunks[chunk.number] = chunk
+                    scanned, found = chunk.stop - chunk.start, state.candidates + chunk.candidates
+                    state = replace(state, done=state.done + scanned, candidates=found)
+                    told = {name: value for name, value in asdict(chunk).items() if name not in ("file", "finished_at")}
+                    log.write("chunk", **told, **resources())
+                    report(state)
+                seconds = time.perf_counter() - started
+                started = time.perf_counter()
+                tally = Tally()
+                tables = map(tally.count, merge([chunks[number].file for number in sorted(chunks)]))
+                checksum = rundir.write_candidates(path, config.fingerprint, tables)
+                merge_seconds = time.perf_counter() - started
+                summary = summarize(job.space, chunks, tally, checksum, state.done - done, seconds, merge_seconds)
+                text = json.dumps(summary, indent=2) + "\n"
+                write_atomically(path / "summary.json", lambda temporary: temporary.write_text(text))
+                log.write("finished", seconds=round(seconds + merge_seconds, 3), candidates=summary["candidates"])
         except OSError as error:
             where = error.filename or path
             raise JobError(
@@ -229,107 +241,71 @@ def _run(
     return Run(path)
 
 
+def _missing_chunks(
+    path: Path,
+    config: RunConfig,
+    job: Job,
+    workers: int,
+    scheduler: str | None,
+    ranges: list[tuple[int, int]],
+    chunks: Mapping[int, Chunk],
+    log: Journal,
+    notice: Notice,
+) -> Iterator[Chunk]:
+    """Those that are not there yet, as they are finished and written."""
+    missing = [n for n in range(len(ranges)) if n not in chunks]
+    if not missing:
+        return
+    with connect(scheduler, workers) as client:
+        threads, link = threads_of(client), dashboard_of(client)
+        log.write("connected", scheduler=scheduler or "here", threads=threads, dashboard=link)
+        if link:
+            notice(f"Dask shows what it does at {link}")
+        for number, screened in _screen_chunks(client, job, config.fingerprint, ranges, missing, log):
+            yield rundir.write_chunk(path, config.fingerprint, number, ranges[number], screened)
+
+
 def _screen_chunks(
-    client: Client, threads: int, job: Job, fingerprint: str, ranges: list[tuple[int, int]], missing: list[int]
-) -> Iterable[tuple[int, Screened]]:
+    client: Client, job: Job, fingerprint: str, ranges: list[tuple[int, int]], missing: list[int], log: Journal
+) -> Iterator[tuple[int, Screened]]:
     """Chunks by number as they are finished, with a bounded number given out at a time."""
     name = f"matscreen-{fingerprint[:16]}"
-    client.register_plugin(JobPlugin(name, job))
     waiting = deque(missing)
     attempts: Counter[int] = Counter()
     numbers: dict[Future[Screened], int] = {}
-    while waiting or numbers:
-        while waiting and len(numbers) < 2 * threads:
-            number = waiting.popleft()
-            attempts[number] += 1
-            numbers[client.submit(screen_range, name, *ranges[number], pure=False)] = number
-        for future in _finished(client, list(numbers)):
+    finished: SimpleQueue[Future[Screened]] = SimpleQueue()
+    most, counted = 0, -math.inf
+    try:
+        client.register_plugin(JobPlugin(name, job))
+        while waiting or numbers:
+            if time.monotonic() > counted + PATIENCE_SECONDS:  # workers come and go
+                most, counted = 2 * max(threads_of(client), 1), time.monotonic()
+            while waiting and len(numbers) < most:
+                number = waiting.popleft()
+                attempts[number] += 1
+                future = client.submit(screen_range, name, *ranges[number], pure=False)
+                numbers[future] = number
+                future.add_done_callback(finished.put)
+            try:
+                future = finished.get(timeout=PATIENCE_SECONDS)
+            except Empty:
+                if client.status != "running":
+                    raise JobError(GONE) from None
+                continue
             number = numbers.pop(future)
-            if future.status == "finished":
+            error = future.exception() if future.status == "error" else None
+            if error is None:
                 yield number, future.result()
                 continue
-            error = future.exception()
+            if isinstance(error, ArithmeticError | InputError):  # the same again wherever it is done
+                raise JobError(f"chunk {number}: {error}")
             if isinstance(error, OSError | MemoryError) or attempts[number] >= ATTEMPTS:
                 raise JobError(f"chunk {number} failed {attempts[number]} time(s): {type(error).__name__}: {error}")
+            log.write("retried", number=number, attempt=attempts[number], error=f"{type(error).__name__}: {error}")
             waiting.append(number)
-    client.unregister_worker_plugin(name)
-
-
-def _finished(client: Client, futures: list[Future[Screened]]) -> Iterable[Future[Screened]]:
-    """Those that are done, once there are some; JobError if the scheduler is gone."""
-    while True:
-        try:
-            return list(wait(futures, timeout=PATIENCE_SECONDS, return_when="FIRST_COMPLETED").done)
-        except TimeoutError:
-            gone = client.status != "running"
-        except (CancelledError, OSError, RuntimeError):
-            gone = True
-        if gone:
-            raise JobError("the Dask scheduler is gone; what is done is safe: `matscreen resume` goes on")
-
-
-class Tally:
-    """Counts by arity over tables that pass by."""
-
-    def __init__(self) -> None:
-        self.candidates: Counter[int] = Counter()
-        self.systems: dict[int, set[str]] = defaultdict(set)
-
-    def count(self, table: pa.Table) -> pa.Table:
-        """`table` as it is."""
-        arity = table["n_elements"].to_numpy()
-        for k in np.unique(arity).tolist():
-            mine = table["chemical_system"].filter(pa.array(arity == k))
-            self.candidates[k] += len(mine)
-            self.systems[k].update(mine.unique().to_pylist())
-        return table
-
-
-def by_arity(space: CompositionSpace, tally: Tally) -> dict[str, dict[str, int]]:
-    """Compositions and systems of the space, and candidates and systems with one, by number of elements."""
-    return {
-        str(b.arity): {
-            "compositions": b.stop - b.start,
-            "systems": b.systems,
-            "candidates": tally.candidates[b.arity],
-            "systems_with_candidate": len(tally.systems[b.arity]),
-        }
-        for b in space.blocks
-    }
-
-
-def _summary(
-    space: CompositionSpace,
-    chunks: dict[int, Chunk],
-    tally: Tally,
-    checksum: str,
-    scanned_now: int,
-    seconds: float,
-    merge_seconds: float,
-) -> dict[str, Any]:
-    screened = sum(c.screened for c in chunks.values())
-
-    def rate(count: int, stage: str) -> int | None:
-        taken: float = sum(getattr(chunk, f"{stage}_seconds") for chunk in chunks.values())
-        return round(count / taken) if taken else None
-
-    return {
-        "compositions": len(space),
-        "screened": screened,
-        "predicted_by_the_model_itself": sum(c.refined for c in chunks.values()),
-        "candidates": tally.candidates.total(),
-        "by_arity": by_arity(space, tally),
-        "throughput": {
-            "last_session_compositions": scanned_now,
-            "last_session_seconds": round(seconds, 3),
-            "enumerate_per_second_per_thread": rate(len(space), "enumerate"),
-            "predict_per_second_per_thread": rate(screened, "predict"),
-            "hull_per_second_per_thread": rate(screened, "hull"),
-            "describe_candidates_per_second_per_thread": rate(tally.candidates.total(), "describe"),
-            "merge_seconds": round(merge_seconds, 3),
-        },
-        "candidates_sha256": checksum,
-    }
+        client.unregister_worker_plugin(name)
+    except (CancelledError, CommClosedError, TimeoutError):
+        raise JobError(GONE) from None
 
 
 def _workers(workers: int | None) -> int:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from matscreen.engine import schema
 from matscreen.engine.chemistry import chemistry, is_charge_neutral
 from matscreen.engine.reference import PhaseTable
+from matscreen.engine.safety import check_energies
 from matscreen.kernels import hull
 from matscreen.models import Model
 from matscreen.models.elements import SYMBOLS
@@ -29,6 +31,8 @@ class Screened:
     candidates : `schema.CANDIDATES`, by rising id
     screened : compositions whose energy was predicted (fewer than the chunk's with a filter)
     refined : those of them that the model itself predicted, not only its student
+    checked : predictions that were compared with the definition's
+    degenerate : candidates on a face of the hull, made of fewer phases than elements: which facet holds them is a tie
     predict_seconds, hull_seconds : time of these two stages, which overlap
     describe_seconds : time for formulas and decompositions of the candidates
     enumerate_seconds : time to make the chunk, where that is known
@@ -37,6 +41,8 @@ class Screened:
     candidates: pa.RecordBatch
     screened: int
     refined: int
+    checked: int
+    degenerate: int
     predict_seconds: float
     hull_seconds: float
     describe_seconds: float
@@ -66,6 +72,11 @@ def screen(
     Returns
     -------
     RecordBatch of `schema.CANDIDATES`, by rising id
+
+    Raises
+    ------
+    ArithmeticError
+        A predicted energy that is not finite or, of the few that are predicted again by the definition, wrong.
     """
     return screen_chunk(chunk, model, phases, threshold, charge_neutral, exact).candidates
 
@@ -89,7 +100,9 @@ def screen_chunk(
     with ThreadPoolExecutor(1) as side:  # the hull does not need the prediction: both kernels run at once
         hull_stage = side.submit(hull_energies)
         started = time.perf_counter()
-        energies, uncertainties = _predicted(student.model if student else model, elements, amounts)
+        first = student.model if student else model
+        energies, uncertainties = _predicted(first, elements, amounts)
+        checked = check_energies(ids, elements, amounts, energies, first)
         predict_seconds = time.perf_counter() - started
         hull_energy, hull_seconds = hull_stage.result()
 
@@ -99,6 +112,7 @@ def screen_chunk(
         bands = student.bands_ev_atom(threshold, elements.shape[1])[np.count_nonzero(elements, axis=1)]
         rows = np.flatnonzero(energies - hull_energy < bands - threshold)
         energies, uncertainties = _predicted(model, elements[rows], amounts[rows])
+        checked += check_energies(ids[rows], elements[rows], amounts[rows], energies, model)
         predict_seconds += time.perf_counter() - started
     keep = np.flatnonzero(energies - hull_energy[rows] < -threshold)
     started = time.perf_counter()
@@ -109,7 +123,11 @@ def screen_chunk(
 
     parts = [described(part) for part in np.split(keep, range(AT_ONCE, len(keep), AT_ONCE))]
     describe_seconds = time.perf_counter() - started
-    return Screened(pa.concat_batches(parts), len(ids), len(rows), predict_seconds, hull_seconds, describe_seconds)
+    candidates = pa.concat_batches(parts)
+    products = pc.list_value_length(candidates["decomposition"]).to_numpy()
+    degenerate = int(np.count_nonzero(products < candidates["n_elements"].to_numpy()))
+    seconds = predict_seconds, hull_seconds, describe_seconds
+    return Screened(candidates, len(ids), len(rows), checked, degenerate, *seconds)
 
 
 def _predicted(model: Model, elements: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

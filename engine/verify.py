@@ -13,12 +13,10 @@ from matscreen.engine import rundir, schema
 from matscreen.engine.chemistry import is_charge_neutral
 from matscreen.engine.merge import merge
 from matscreen.engine.reference import PhaseTable
+from matscreen.engine.safety import ENERGY_TOLERANCE
 from matscreen.engine.scan import reopen
 from matscreen.kernels import hull
 from matscreen.models.errors import JobError
-
-ENERGY_TOLERANCE = 1e-4
-"""eV/atom between the float32 forward pass and the float64 reference; rounding gives some 1e-6."""
 
 HULL_TOLERANCE = 1e-7
 """eV/atom between the hull kernel and HiGHS, which meets its constraints to 1e-10."""

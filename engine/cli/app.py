@@ -17,6 +17,7 @@ from matscreen.engine.cli import (
     results,
     scan,
     space,
+    status,
     train,
     xrd,
 )
@@ -27,6 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    epilog="Exit codes: 0 done, 1 the job failed, 2 the input cannot be used, 130 interrupted.",
 )
 
 
@@ -47,6 +49,7 @@ def common(
 
 app.command()(scan.scan)
 app.command()(scan.resume)
+app.command()(status.status)
 app.command()(results.show)
 app.command()(results.verify)
 app.command()(report.report)

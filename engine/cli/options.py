@@ -35,6 +35,15 @@ Workers = Annotated[int | None, typer.Option(help="Threads to work with. Default
 Scheduler = Annotated[
     str | None, typer.Option(help="Address of a running Dask scheduler to work on, such as tcp://host:8786.")
 ]
+Slurm = Annotated[
+    int,
+    typer.Option(help="Start so many SLURM jobs to work on; Dask's configuration (jobqueue.slurm) says how."),
+]
+Cuda = Annotated[bool, typer.Option("--cuda", help="Work with a process for each GPU of this machine.")]
+Then = Annotated[
+    str, typer.Option(help="Command to run at the end; MATSCREEN_STATE, _RUN and _MESSAGE tell it how it went.")
+]
+Webhook = Annotated[str, typer.Option(help="Address that is called (POST, JSON) at the end.")]
 
 ChargeBalanced = Annotated[
     bool,

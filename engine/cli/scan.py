@@ -11,7 +11,9 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import PROGRESS, print_compositions, say
 from matscreen.engine.cli.results import read_shortlist
+from matscreen.engine.cluster import cluster
 from matscreen.engine.element_sets import format_elements
+from matscreen.engine.finish import Hook, told_at_the_end
 from matscreen.engine.scan import Progress, Run
 from matscreen.engine.scan import resume as resume_run
 from matscreen.engine.scan import scan as scan_space
@@ -52,9 +54,13 @@ def scan(
     diverse: o.Diverse = False,
     workers: o.Workers = None,
     scheduler: o.Scheduler = None,
+    slurm: o.Slurm = 0,
+    cuda: o.Cuda = False,
     chunk_size: Annotated[
         int | None, typer.Option(help="Compositions a chunk. Default: a 64th of the space, within bounds.")
     ] = None,
+    then: o.Then = "",
+    webhook: o.Webhook = "",
 ) -> None:
     """Predict every composition of some elements and list those below the convex hull of known phases.
 
@@ -62,6 +68,7 @@ def scan(
     run keeps: `matscreen show RUN` takes the same filters.
     """
     _check_top(top)
+    hook = Hook(then, webhook)
     filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
     space = o.make_space(elements, arity, max_atoms, require, exclude)
     network = o.open_model(model)
@@ -72,7 +79,11 @@ def scan(
     known = phases.elements
     if unknown := [SYMBOLS[z] for z in space.elements if z not in known]:
         say(f"{phases.name} holds no compound of {', '.join(unknown)}: candidates with them have few rivals to beat")
-    with _ScanProgress() as progress:
+    with (
+        told_at_the_end(hook, path, say),
+        cluster(scheduler, slurm, cuda, say) as address,
+        _ScanProgress() as progress,
+    ):
         run = scan_space(
             space,
             network,
@@ -82,9 +93,10 @@ def scan(
             charge_neutral,
             chunk_size,
             workers,
-            scheduler,
+            address,
             progress.update,
             exact,
+            say,
         )
     _print_run(run, top, form, filters)
     if expected := expectation(network.card, threshold):
@@ -97,11 +109,20 @@ def resume(
     form: o.Format = "table",
     workers: o.Workers = None,
     scheduler: o.Scheduler = None,
+    slurm: o.Slurm = 0,
+    cuda: o.Cuda = False,
+    then: o.Then = "",
+    webhook: o.Webhook = "",
 ) -> None:
     """Go on with a scan that was interrupted; the result is the same, byte for byte."""
     _check_top(top)
-    with _ScanProgress() as progress:
-        finished = resume_run(run, workers, scheduler, progress.update, say)
+    hook = Hook(then, webhook)
+    with (
+        told_at_the_end(hook, run, say),
+        cluster(scheduler, slurm, cuda, say) as address,
+        _ScanProgress() as progress,
+    ):
+        finished = resume_run(run, workers, address, progress.update, say)
     _print_run(finished, top, form, Filters())
 
 

@@ -20,7 +20,7 @@ import pyarrow.ipc
 import torch
 
 from matscreen.engine import schema
-from matscreen.engine.cluster import connect
+from matscreen.engine.cluster import connect, threads_of
 from matscreen.engine.ebsd.crystals import checksum
 from matscreen.engine.ebsd.grid import orientation_grid
 from matscreen.kernels.disorientation import SYMMETRY
@@ -106,7 +106,8 @@ def simulate(
         file.unlink()  # damaged, or none of its own
     done = sum(len(parts[n]) for n in there)
     report(done, len(grid))
-    with connect(scheduler, workers) as (client, threads):
+    with connect(scheduler, workers) as client:
+        threads = threads_of(client)
         job = client.scatter((crystal, geometry), broadcast=True)
         running: dict[Any, int] = {}
         for number in [n for n in range(len(parts)) if n not in there]:

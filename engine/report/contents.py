@@ -16,8 +16,9 @@ from matscreen.engine.computed import read_computed
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.report.categories import Counts
 from matscreen.engine.rescreen import RESCREENED, current_candidates, with_computed
-from matscreen.engine.scan import Tally, by_arity, reopen
+from matscreen.engine.scan import reopen
 from matscreen.engine.shortlist import Filters, shortlist
+from matscreen.engine.summary import Tally, by_arity
 from matscreen.models.calibration import expectation
 
 LISTED = 100_000
