@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 ELEMENTS ?= Li,Na,Mg,Al,Si,Ca,Ti,V,Mn,Fe,Ni,Zn,S,O
 
-.PHONY: help setup scan test lint bench clean
+.PHONY: help setup scan test faults lint bench clean
 
 help:
 	@echo "make scan    scan all compositions of 14 elements and list the best candidates"
 	@echo "make test    run the tests"
+	@echo "make faults  kill, starve and damage scans for an hour; writes docs/reliability.md"
 	@echo "make lint    check style, types and the direction of imports"
 	@echo "make bench   measure every figure of the README, against its peers"
 	@echo "make setup   only make .venv; make clean removes it"
@@ -35,6 +36,9 @@ scan: .venv/.run
 
 test: .venv/.dev .venv/.kernels
 	$(BIN)/pytest
+
+faults: .venv/.dev .venv/.kernels
+	MATSCREEN_FAULTS=long $(BIN)/pytest tests/faults
 
 # The three folders as one package, for tools that read files instead of importing.
 .venv/house: .venv/.run

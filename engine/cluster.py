@@ -1,6 +1,7 @@
 """Where chunks are screened: threads of this process, or any running Dask cluster."""
 
 import importlib.util
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,8 +9,10 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import dask
+import distributed.batched
 import torch
 from distributed import Client, LocalCluster, Worker, WorkerPlugin, get_worker
+from tornado.ioloop import IOLoop
 
 from matscreen.engine.libraries import library
 from matscreen.engine.reference import PhaseTable
@@ -53,6 +56,16 @@ def screen_range(name: str, start: int, stop: int) -> Screened:
     enumerate_seconds = time.perf_counter() - started
     screened = screen_chunk(chunk, job.model, job.phases, job.threshold, job.charge_neutral, job.exact)
     return replace(screened, enumerate_seconds=enumerate_seconds)
+
+
+def steady_clock() -> None:
+    """Let Dask send its messages, and Tornado wait for them, by a clock that nobody can set.
+
+    When the time of day is set back they sleep until it comes round again, and a scan with them. To be called before
+    any loop runs in the process.
+    """
+    setattr(IOLoop, "time", lambda _: time.monotonic())  # noqa: B010
+    vars(distributed.batched)["time"] = time.monotonic  # its deadlines go to the loop
 
 
 @contextmanager
@@ -116,9 +129,10 @@ def connect(scheduler: str | None, workers: int) -> Iterator[Client]:
             threads.close(timeout=5)
             torch.set_num_threads(threads_before)
         return
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it says of losing the scheduler we say
     try:
         client = Client(scheduler, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # the last without the keys that it wants
         raise InputError(f"no Dask scheduler answers at {scheduler}: {str(error).splitlines()[0]}") from None
     with client:
         if not threads_of(client):

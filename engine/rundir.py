@@ -220,9 +220,9 @@ def write_chunk(path: Path, fingerprint: str, number: int, ids: tuple[int, int],
 
 def read_chunk(file: Path, fingerprint: str) -> Chunk | None:
     """The chunk in `file`, or None if the file is damaged or of another run."""
-    if file_checksum(file)[:16] != file.stem.rpartition("-")[2]:
-        return None
     try:
+        if file_checksum(file)[:16] != file.stem.rpartition("-")[2]:
+            return None
         found = pq.read_schema(file)
         figures = json.loads(found.metadata[b"matscreen"])
     except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):

@@ -14,10 +14,12 @@ def main() -> None:
     import typer
 
     from matscreen.engine.cli.app import app
+    from matscreen.engine.cluster import steady_clock
     from matscreen.kernels.backend import BackendError
     from matscreen.models.errors import InputError, JobError
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    steady_clock()
     try:
         if app(standalone_mode=False) == INTERRUPTED:  # the parser turns Ctrl-C into this code
             _leave_interrupted()

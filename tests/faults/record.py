@@ -1,0 +1,38 @@
+"""What was tried and what was survived, as a page for people."""
+
+from collections import Counter
+from pathlib import Path
+
+HEAD = """# Reliability
+
+A scan must end with the same candidates, byte for byte, whatever happens on the way. `make faults` tries these faults,
+drawn by seed {seed}, and writes this page; `make test` tries a few of each. Survived: the command ended as it should
+(killed, refused or failed with one line that says why), and after `matscreen resume` the candidates were those of a run
+that nothing had happened to.
+
+| fault | tried | survived |
+|---|---:|---:|
+"""
+
+
+class Record:
+    """Counts by fault, in the order in which they came."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.tried: Counter[str] = Counter()
+        self.survived: Counter[str] = Counter()
+
+    def attempt(self, fault: str) -> None:
+        """A fault is about to happen."""
+        self.tried[fault] += 1
+
+    def success(self, fault: str) -> None:
+        """It was survived."""
+        self.survived[fault] += 1
+
+    def write(self, path: Path) -> None:
+        """The page."""
+        rows = [f"| {fault} | {count:,} | {self.survived[fault]:,} |\n" for fault, count in self.tried.items()]
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(HEAD.format(seed=self.seed) + "".join(rows))
