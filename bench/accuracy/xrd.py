@@ -180,7 +180,7 @@ def picture(run: Job, rows: list[dict[str, Any]]) -> None:
     from matplotlib import pyplot as plt
 
     shown = [row for row in rows if row["composition"]]
-    groups = sorted({(row["instrument"], row["slopes"]) for row in shown}, reverse=True)
+    groups = list(dict.fromkeys((row["instrument"], row["slopes"]) for row in shown))
     figure, axes = plt.subplots(1, len(groups), figsize=(4.4 * len(groups), 3.8), layout="constrained", squeeze=False)
     for panel, group in zip(axes[0], groups, strict=True):
         own = [row for row in shown if (row["instrument"], row["slopes"]) == group]
