@@ -286,8 +286,12 @@ def open_candidates(path: Path) -> pq.ParquetFile:
     summary = read_summary(path)
     if file_checksum(file) != summary["candidates_sha256"]:
         raise JobError(f"{file} is damaged: not what the run wrote; `matscreen resume {path}` makes it anew")
-    opened = pq.ParquetFile(file)
-    if json.loads(opened.schema_arrow.metadata[b"matscreen"])["fingerprint"] != config.fingerprint:
+    try:
+        opened = pq.ParquetFile(file)
+        fingerprint = json.loads(opened.schema_arrow.metadata[b"matscreen"])["fingerprint"]
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from None
+    if fingerprint != config.fingerprint:
         raise JobError(f"{file} belongs to another run; `matscreen resume {path}` makes it anew")
     return opened
 
@@ -296,11 +300,19 @@ def read_candidates(path: Path, top: int | None = None) -> pa.Table:
     """The run's candidates (`schema.CANDIDATES`), or its `top` best; errors as `open_candidates`."""
     opened = open_candidates(path)
     tables, missing = [opened.schema_arrow.empty_table()], opened.metadata.num_rows if top is None else top
-    for group in range(opened.num_row_groups):
-        if missing > 0:
-            tables.append(opened.read_row_group(group).slice(0, missing))
-            missing -= len(tables[-1])
+    try:
+        for group in range(opened.num_row_groups):
+            if missing > 0:
+                tables.append(opened.read_row_group(group).slice(0, missing))
+                missing -= len(tables[-1])
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from None
     return pa.concat_tables(tables).combine_chunks().replace_schema_metadata(None)
+
+
+def _damaged(path: Path, error: Exception) -> JobError:
+    said = (str(error) or type(error).__name__).splitlines()[0]
+    return JobError(f"{path / 'candidates.parquet'} is damaged ({said}); `matscreen resume {path}` makes it anew")
 
 
 def read_summary(path: Path) -> dict[str, Any]:

@@ -208,7 +208,7 @@ def load(name: str | Path = DEFAULT, with_student: bool = True) -> Model:
                 card.get("shortcuts"),
                 card.get("inputs", "fractions"),
             )
-            for prefix in _prefixes(card.get("members", 1))
+            for prefix in _prefixes(_members(card, len(tensors)))
         )
         for member in members:
             given, outputs = member.encoding.width(len(card["elements"])), len(member.layers.biases[-1])
@@ -284,6 +284,14 @@ def save(
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
     text = json.dumps(full, indent=2) + "\n"
     write_atomically(path.with_suffix(".json"), lambda temporary: temporary.write_text(text))
+
+
+def _members(card: dict[str, Any], most: int) -> int:
+    """How many networks the card tells of; ValueError for no number, or more than there are tensors."""
+    told = card.get("members", 1)
+    if not isinstance(told, int) or not 1 <= told <= most:
+        raise ValueError(f"its card tells of {told!r:.20} members")
+    return told
 
 
 def _prefixes(members: int) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from matscreen.engine.libraries import library
+from matscreen.engine.xrd.endless import check_endless
 from matscreen.models.errors import InputError
 
 SATURATED_SHARE = 0.5
@@ -115,6 +116,7 @@ def _opened(path: Path) -> Any:
     try:
         with warnings.catch_warnings(), _Complaints():
             warnings.simplefilter("ignore")
+            check_endless(path)
             opened = fabio.open(str(path))
             int(opened.nframes)
     except Exception as error:  # whatever the bytes lead the readers to

@@ -1,14 +1,11 @@
 """Scans that are killed, starved, tampered with or spread over workers end with the same bytes."""
 
-import errno
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from matscreen.engine import CompositionSpace, PhaseTable, resume, rundir, scan, schema, screen
-from matscreen.engine.cluster import connect
 from matscreen.engine.merge import merge
 from matscreen.engine.scan import Progress
 from matscreen.engine.verify import verify
-from matscreen.models import Model, files
+from matscreen.models import Model
 from matscreen.models.errors import InputError, JobError
 
 ELEMENTS = "Li-Mg-Al-Ti-Fe-Ni-O-S"
@@ -121,30 +117,6 @@ def wait_for_chunks(path: Path, process: subprocess.Popen[bytes], count: int) ->
         time.sleep(0.002)
 
 
-def test_killed_at_any_moment_and_resumed(whole: Path, tmp_path: Path) -> None:
-    path = tmp_path / "run"
-    process = start_scan(path)
-    wait_for_chunks(path, process, 3)
-    for count in (5, 9):
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        assert not (path / "candidates.parquet").exists()
-        with pytest.raises(InputError, match="has not ended"):
-            rundir.read_candidates(path)
-        command = [sys.executable, "-c", "from matscreen.engine.cli import main; main()", "resume", str(path)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for_chunks(path, process, count)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    done = len(list(path.glob("chunks/*.parquet")))
-    states: list[Progress] = []
-    resume(path, report=states.append)
-    assert states[0].resumed > 0
-    assert done >= 9
-    assert candidates_of(path) == candidates_of(whole)
-    assert not list(path.rglob("*.tmp"))
-
-
 def test_interrupted_from_the_keyboard(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     process = start_scan(path)
@@ -158,68 +130,14 @@ def test_interrupted_from_the_keyboard(whole: Path, tmp_path: Path) -> None:
     assert candidates_of(path) == candidates_of(whole)
 
 
-def test_a_worker_of_a_cluster_killed(whole: Path, tmp_path: Path, model: Model, phases: PhaseTable) -> None:
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        pids = [worker.pid for worker in cluster.workers.values()]
-        killed = []
-
-        def kill_one(progress: Progress) -> None:
-            if progress.done and not killed:
-                killed.append(pids[0])
-                os.kill(pids[0], signal.SIGKILL)
-
-        address = cluster.scheduler_address
-        space = CompositionSpace(ELEMENTS)
-        scan(space, model, phases, tmp_path / "run", 0.05, False, CHUNK, None, address, kill_one)
-    assert killed
-    assert candidates_of(tmp_path / "run") == candidates_of(whole)
-
-
 def test_no_scheduler(tmp_path: Path, model: Model, phases: PhaseTable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matscreen.engine.cluster.CONNECT_SECONDS", 1)
     with pytest.raises(InputError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         scan(CompositionSpace("Li-O"), model, phases, tmp_path / "run", scheduler="tcp://127.0.0.1:9")
 
 
-def flip_a_byte(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[len(content) // 3] ^= 0x40
-    file.write_bytes(content)
-
-
 def truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-7])
-
-
-def empty(file: Path) -> None:
-    file.write_bytes(b"")
-
-
-def swap_with_next(file: Path) -> None:
-    other = sorted(file.parent.glob("*.parquet"))[5]
-    content = file.read_bytes()
-    file.write_bytes(other.read_bytes())
-    other.write_bytes(content)
-
-
-def renumber(file: Path) -> None:
-    file.rename(file.parent / f"000099-{file.stem.partition('-')[2]}.parquet")
-
-
-@pytest.mark.parametrize("damage", [flip_a_byte, truncate, empty, swap_with_next, renumber, Path.unlink])
-def test_damaged_chunks_are_found_and_done_again(whole: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    path = tmp_path / "run"
-    shutil.copytree(whole, path)
-    damage(sorted((path / "chunks").glob("*.parquet"))[2])
-    with pytest.raises(JobError, match="damaged or missing"):
-        verify(path, sample=0)
-    notices: list[str] = []
-    resume(path, notice=notices.append)
-    assert candidates_of(path) == candidates_of(whole)
-    assert bool(notices) == (damage is not Path.unlink)
-    assert verify(path, sample=3).sampled > 0
 
 
 def test_a_chunk_of_another_run_is_not_taken(whole: Path, tmp_path: Path, model: Model, phases: PhaseTable) -> None:
@@ -293,37 +211,6 @@ def test_a_run_that_was_not_born_is_begun_again(whole: Path, tmp_path: Path, mod
     assert candidates_of(path) == candidates_of(whole)
 
 
-def test_a_scheduler_that_dies_ends_the_scan(tmp_path: Path, model: Model, phases: PhaseTable) -> None:
-    address = "tcp://127.0.0.1:18787"
-    command = [sys.executable, "-c", "import sys; from distributed.cli.dask_scheduler import main; main()"]
-    scheduler = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", "18787", "--no-dashboard"], stderr=-3)
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"], stderr=-3
-    )
-    try:
-        for _ in range(60):
-            try:
-                with connect(address, 1):
-                    break
-            except InputError:  # not up yet
-                time.sleep(0.5)
-        with pytest.raises(JobError, match="scheduler is gone"):
-            scan(
-                CompositionSpace("Li-Na-Mg-Al-Ti-Fe-Ni-Zn-O-S"),
-                model,
-                phases,
-                tmp_path / "run",
-                chunk_size=2000,
-                scheduler=address,
-                report=lambda state: scheduler.kill() if state.done else None,
-            )
-        assert list((tmp_path / "run" / "chunks").glob("*.parquet"))
-    finally:
-        for process in (scheduler, worker):
-            process.kill()
-            process.wait()
-
-
 def test_verify_sees_rows_that_were_changed(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     shutil.copytree(whole, path)
@@ -340,36 +227,6 @@ def test_verify_sees_rows_that_were_changed(whole: Path, tmp_path: Path) -> None
     assert report.sampled > 30
     assert report.energy_error < 1e-5
     assert report.hull_error < 1e-10
-
-
-def test_full_disk(
-    whole: Path, tmp_path: Path, model: Model, phases: PhaseTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "run"
-    real, calls = os.fsync, []
-
-    def full(handle: int) -> None:
-        calls.append(handle)
-        if len(calls) > 16:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(handle)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", full)
-        with pytest.raises(JobError, match="No space left on device.*matscreen resume"):
-            scan(CompositionSpace(ELEMENTS), model, phases, path, 0.05, chunk_size=CHUNK)
-    assert list(path.glob("chunks/*.parquet"))
-    assert not list(path.rglob("*.tmp"))
-    resume(path)
-    assert candidates_of(path) == candidates_of(whole)
-
-
-def test_two_processes_on_one_run(whole: Path, tmp_path: Path) -> None:
-    path = tmp_path / "run"
-    shutil.copytree(whole, path)
-    with rundir.locked(path), pytest.raises(InputError, match="by another process"):
-        resume(path)
-    resume(path)
 
 
 def test_resume_refuses_what_has_changed(tmp_path: Path, model: Model) -> None:

@@ -13,7 +13,7 @@ from matscreen.engine.journal import NAME, events
 from matscreen.engine.scan import Progress
 from matscreen.engine.status import Status, status
 from matscreen.models import Model
-from matscreen.models.errors import JobError
+from matscreen.models.errors import InputError, JobError
 
 SPACE = CompositionSpace("Li-Mg-Fe-O")
 CHUNKS = 7
@@ -68,6 +68,8 @@ def test_finished_failed_and_interrupted(run_path: Path, monkeypatch: pytest.Mon
     assert (finished.state, finished.held_by, finished.problems) == ("finished", None, [])
     (run_path / "summary.json").unlink()
     assert status(run_path).state == "interrupted"
+    with pytest.raises(InputError, match="has not ended"):
+        rundir.read_candidates(run_path)
     chunk = sorted((run_path / "chunks").iterdir())[3]
     chunk.write_bytes(chunk.read_bytes()[:40])
     found = status(run_path)

@@ -23,13 +23,13 @@ class Record:
         self.tried: Counter[str] = Counter()
         self.survived: Counter[str] = Counter()
 
-    def attempt(self, fault: str) -> None:
+    def attempt(self, fault: str, times: int = 1) -> None:
         """A fault is about to happen."""
-        self.tried[fault] += 1
+        self.tried[fault] += times
 
-    def success(self, fault: str) -> None:
+    def success(self, fault: str, times: int = 1) -> None:
         """It was survived."""
-        self.survived[fault] += 1
+        self.survived[fault] += times
 
     def write(self, path: Path) -> None:
         """The page."""

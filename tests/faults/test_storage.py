@@ -13,6 +13,7 @@ from faults.conftest import ELEMENTS, SCAN, Script, candidates_of, scan_of, tria
 from faults.record import Record
 
 from matscreen.engine import CompositionSpace, PhaseTable, resume, scan
+from matscreen.engine.verify import verify
 from matscreen.models import Model
 from matscreen.models.errors import InputError, JobError
 
@@ -175,8 +176,12 @@ def test_damaged_chunks(fault: str, whole: Path, tmp_path: Path, chance: np.rand
         path = Path(shutil.copytree(whole, tmp_path / f"{trial}"))
         chunks = sorted((path / "chunks").iterdir())
         DAMAGES[fault](chunks[int(chance.integers(len(chunks)))], chance)
+        with pytest.raises(JobError, match="damaged or missing"):
+            verify(path, sample=0)
         (path / "candidates.parquet").unlink()
-        resume(path)
+        notices: list[str] = []
+        resume(path, notice=notices.append)
+        assert bool(notices) == (fault != "a chunk file is gone")
         assert candidates_of(path) == candidates_of(whole)
         assert len(list((path / "chunks").iterdir())) == len(chunks)
         record.success(fault)
