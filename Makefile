@@ -3,11 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 ELEMENTS ?= Li,Na,Mg,Al,Si,Ca,Ti,V,Mn,Fe,Ni,Zn,S,O
 
-.PHONY: help setup scan test faults lint bench clean
+.PHONY: help setup scan test test-slow faults lint bench clean
 
 help:
 	@echo "make scan    scan all compositions of 14 elements and list the best candidates"
-	@echo "make test    run the tests"
+	@echo "make test    run the tests; make test-slow those that take minutes"
 	@echo "make faults  kill, starve and damage scans for an hour; writes docs/reliability.md"
 	@echo "make lint    check style, types and the direction of imports"
 	@echo "make bench   measure every figure of the README, against its peers"
@@ -35,9 +35,13 @@ scan: .venv/.run
 	@touch $@
 
 test: .venv/.dev .venv/.kernels
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not slow'
+
+test-slow: .venv/.dev .venv/.kernels
+	$(BIN)/pytest -m slow
 
 faults: .venv/.dev .venv/.kernels
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fuzz]'
 	MATSCREEN_FAULTS=long $(BIN)/pytest tests/faults
 
 # The three folders as one package, for tools that read files instead of importing.

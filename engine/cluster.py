@@ -87,7 +87,8 @@ def cluster(scheduler: str | None, slurm: int, cuda: bool, say: Callable[[str], 
             started = jobs.SLURMCluster()
             started.scale(jobs=slurm)
         except (ValueError, TypeError, OSError, RuntimeError) as error:
-            raise InputError(f"no SLURM jobs: {str(error).splitlines()[0]} (see jobqueue.slurm of Dask)") from None
+            said = str(error).splitlines()[0].removesuffix(", for example:")
+            raise InputError(f"no SLURM jobs (see jobqueue.slurm in Dask's configuration): {said}") from None
         with started, Client(started) as client:
             say(f"asked SLURM for {slurm} job(s); waiting for the first to begin")
             client.wait_for_workers(1)

@@ -76,6 +76,7 @@ def test_schedulers_that_are_killed(
         record.success(fault)
 
 
+@pytest.mark.slow
 def test_many_hosts(
     model: Model, reference: Path, whole: Path, tmp_path: Path, chance: np.random.Generator, record: Record
 ) -> None:
@@ -115,6 +116,7 @@ def test_many_hosts(
         record.success(fault)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_takes_only_who_has_its_keys(
     model: Model, reference: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,6 @@ from matscreen.kernels.compiled import KERNELS, SHARED_LIMIT
 pytest.importorskip("triton")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("capability", SHARED_LIMIT)
 def test_no_kernel_spills_or_takes_too_much(capability: int) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}

@@ -49,7 +49,6 @@ def test_embedded_reference_against_matminer(phases: PhaseTable, rng: np.random.
     check_against_matminer(rng.choice(formulas, 1000, replace=False).tolist())
 
 
-@pytest.mark.slow
 def test_five_thousand_oqmd_compositions_against_matminer(rng: np.random.Generator) -> None:
     formulas, _ = read_table(published("oqmd_formation_energy.parquet"), "formula", "formation_energy_ev_atom")
     check_against_matminer(rng.choice(small(list(formulas)), 5000, replace=False).tolist())

@@ -59,6 +59,48 @@ def test_degenerate_phases_against_the_definition(data: st.DataObject) -> None:
     np.testing.assert_allclose(fast, hull_energy(points, phases, energies, backend="reference"), atol=TOLERANCE)
 
 
+@given(st.data())
+@settings(max_examples=150)
+def test_invariants(data: st.DataObject) -> None:
+    """Of any phases: the hull is convex, a phase more never raises it, and no order or amount of matter changes it."""
+    k = data.draw(st.integers(2, 5))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    grid = data.draw(st.sampled_from([0, 3, 10]))  # fractions that meet, or any
+    count = data.draw(st.integers(0, 25))
+    phases = rng.dirichlet(np.ones(k), count) if not grid else _normed(rng.integers(0, grid, (count, k)) + np.eye(k)[0])
+    energies = rng.normal(-0.3, 0.5, count)
+    points = _normed(rng.integers(0, 8, (12, k)) + np.eye(k)[rng.integers(0, k, 12)])
+    found = hull_energy(points, phases, energies)
+
+    mixed = rng.dirichlet(np.ones(len(points)), 6)
+    assert (hull_energy(mixed @ points, phases, energies) <= mixed @ found + TOLERANCE).all()
+
+    more = np.vstack([phases, rng.dirichlet(np.ones(k), 1)]), np.append(energies, rng.normal())
+    assert (hull_energy(points, *more) <= found + TOLERANCE).all()
+    assert (found <= TOLERANCE).all()
+    if count:
+        assert (hull_energy(phases, phases, energies) <= energies + TOLERANCE).all()
+
+    order, rows = rng.permutation(k), rng.permutation(count)
+    turned = hull_energy(points[:, order], phases[rows][:, order], energies[rows])
+    np.testing.assert_allclose(turned, found, atol=TOLERANCE)
+
+    index = build_index(*_compact(phases), energies)
+    amounts = points * rng.uniform(0.01, 100, (len(points), 1))
+    np.testing.assert_allclose(hull_energies(*_compact(amounts), index), found, atol=TOLERANCE)
+
+
+def _compact(amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, from 1, and amounts, those of nothing last."""
+    order = np.argsort(amounts == 0, axis=1, kind="stable")
+    sorted_amounts = np.take_along_axis(amounts, order, 1)
+    return np.where(sorted_amounts > 0, order + 1, 0).astype(np.uint8), sorted_amounts
+
+
+def _normed(counts: np.ndarray) -> np.ndarray:
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
 def test_near_degenerate_phases(rng: np.random.Generator) -> None:
     """Phases that differ from each other, and from a common plane, by rounding."""
     for _ in range(30):
@@ -132,7 +174,6 @@ def test_embedded_reference_against_pymatgen(phases: PhaseTable, rng: np.random.
     check_against_pymatgen(phases, random_systems(phases, 400, rng, (2, 3, 4, 5)), rng)
 
 
-@pytest.mark.slow
 def test_two_thousand_materials_project_systems_against_pymatgen(rng: np.random.Generator) -> None:
     table = PhaseTable.read(published("mp_formation_energy.parquet"))
     check_against_pymatgen(table, random_systems(table, 2000, rng, (2, 3, 4, 4)), rng)
