@@ -1,5 +1,6 @@
 """What was tried and what was survived, as a page for people."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,9 @@ that nothing had happened to.
 | fault | tried | survived |
 |---|---:|---:|
 """
+
+
+ROW = re.compile(r"^\| (.+) \| ([0-9,]+) \| ([0-9,]+) \|$", re.MULTILINE)
 
 
 class Record:
@@ -32,7 +36,10 @@ class Record:
         self.survived[fault] += times
 
     def write(self, path: Path) -> None:
-        """The page."""
-        rows = [f"| {fault} | {count:,} | {self.survived[fault]:,} |\n" for fault, count in self.tried.items()]
+        """The page. What it told of faults that were not tried this time stays."""
+        told = ROW.findall(path.read_text()) if path.is_file() else []
+        rows = {fault: (tried, survived) for fault, tried, survived in told}
+        rows |= {fault: (f"{count:,}", f"{self.survived[fault]:,}") for fault, count in self.tried.items()}
         path.parent.mkdir(exist_ok=True)
-        path.write_text(HEAD.format(seed=self.seed) + "".join(rows))
+        lines = [f"| {fault} | {tried} | {survived} |\n" for fault, (tried, survived) in rows.items()]
+        path.write_text(HEAD.format(seed=self.seed) + "".join(lines))
