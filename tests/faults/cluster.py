@@ -90,8 +90,10 @@ def hosts(count: int) -> Iterator[Mapping[str, str]]:
             )
         yield {name: f"10.77.0.{10 + number}" for number, name in enumerate(names)}
     finally:
-        for command in [*(f"netns del {name}" for name in names), "link del ms-switch"]:
-            subprocess.run(["ip", *command.split()], check=False)
+        # First the cables, whose names are free again only once their hosts are really gone.
+        ends = [f"link del {name}-host" for name in names] + [f"netns del {name}" for name in names]
+        for command in [*ends, "link del ms-switch"]:
+            subprocess.run(["ip", *command.split()], check=False, capture_output=True)
 
 
 def plug(host: str, inside: bool) -> None:
