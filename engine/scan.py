@@ -45,6 +45,9 @@ MOST_CHUNKS = 1_000_000
 ATTEMPTS = 3
 """How often a chunk is given out again after its worker died."""
 
+LOST = (CancelledError, CommClosedError, TimeoutError)
+"""What Dask raises when somebody does not answer any more."""
+
 GONE = "the Dask scheduler is gone; what is done is safe: `matscreen resume` goes on"
 
 
@@ -276,7 +279,7 @@ def _screen_chunks(
     finished: SimpleQueue[Future[Screened]] = SimpleQueue()
     most, counted = 0, -math.inf
     try:
-        client.register_plugin(JobPlugin(name, job))
+        _teach(client, JobPlugin(name, job))
         while waiting or numbers:
             if time.monotonic() > counted + PATIENCE_SECONDS:  # workers come and go
                 most, counted = 2 * max(threads_of(client), 1), time.monotonic()
@@ -293,19 +296,39 @@ def _screen_chunks(
                     raise JobError(GONE) from None
                 continue
             number = numbers.pop(future)
-            error = future.exception() if future.status == "error" else None
-            if error is None:
-                yield number, future.result()
+            try:
+                screened = future.result()
+            except Exception as error:
+                _check(client, number, attempts[number], error)
+                log.write("retried", number=number, attempt=attempts[number], error=f"{type(error).__name__}: {error}")
+                waiting.append(number)
                 continue
-            if isinstance(error, ArithmeticError | InputError):  # the same again wherever it is done
-                raise JobError(f"chunk {number}: {error}")
-            if isinstance(error, OSError | MemoryError) or attempts[number] >= ATTEMPTS:
-                raise JobError(f"chunk {number} failed {attempts[number]} time(s): {type(error).__name__}: {error}")
-            log.write("retried", number=number, attempt=attempts[number], error=f"{type(error).__name__}: {error}")
-            waiting.append(number)
+            yield number, screened
         client.unregister_worker_plugin(name)
-    except (CancelledError, CommClosedError, TimeoutError):
+    except LOST:
         raise JobError(GONE) from None
+
+
+def _teach(client: Client, plugin: JobPlugin) -> None:
+    """Register the plugin with every worker; one that is lost meanwhile is not waited for."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            client.register_plugin(plugin)
+            return
+        except LOST:
+            if client.status != "running" or attempt == ATTEMPTS:
+                raise
+
+
+def _check(client: Client, number: int, attempts: int, error: Exception) -> None:
+    """JobError where it would not help to give the chunk out again."""
+    if isinstance(error, LOST):  # with the scheduler, or with a worker before its answer came
+        if client.status != "running" or attempts >= ATTEMPTS:
+            raise JobError(GONE)
+    elif isinstance(error, ArithmeticError | InputError):  # the same again wherever it is done
+        raise JobError(f"chunk {number}: {error}")
+    elif isinstance(error, OSError | MemoryError) or attempts >= ATTEMPTS:
+        raise JobError(f"chunk {number} failed {attempts} time(s): {type(error).__name__}: {error}")
 
 
 def _workers(workers: int | None) -> int:

@@ -83,7 +83,7 @@ def test_many_hosts(
     model: Model, reference: Path, whole: Path, tmp_path: Path, chance: np.random.Generator, record: Record
 ) -> None:
     """A scheduler and three workers, each with its own address; one is cut off, one dies, one has a slow line."""
-    fault = "of three hosts one is cut off and comes back, one dies, one has a line of 4 Mbit/s"
+    fault = "of three hosts one is cut off and comes back, one dies, one has a line of 16 Mbit/s"
     for trial in range(trials(1, 5)):
         record.attempt(fault)
         path = tmp_path / f"{trial}"
@@ -97,7 +97,7 @@ def test_many_hosts(
                     options = (address, "--host", addresses[name], "--nthreads", "1")
                     started[name] = cluster.worker(*options, within=name)
                 cluster.ready(address, 3)
-                cluster.slow(others[2], "4mbit")
+                cluster.slow(others[2], "16mbit")
                 before = cluster.sent_to(others[2])
                 happens = {
                     cut: functools.partial(cluster.plug, others[0], False),
