@@ -6,14 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from distributed import Client, Future
+from distributed.comm.core import CommClosedError
 
 from matscreen.engine import CompositionSpace, PhaseTable, resume, rundir, scan, schema, screen
+from matscreen.engine.journal import events
 from matscreen.engine.merge import merge
 from matscreen.engine.scan import Progress
 from matscreen.engine.verify import verify
@@ -289,3 +293,33 @@ def test_a_chunk_must_be_one(model: Model, phases: PhaseTable) -> None:
         screen(found, model, phases)
     with pytest.raises(InputError, match="threshold"):
         screen(CompositionSpace("Li-O")[:], model, phases, threshold=float("inf"))
+
+
+def test_what_is_lost_on_the_way_is_asked_for_again(
+    whole: Path, tmp_path: Path, model: Model, phases: PhaseTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that does not answer while the job is told, and one whose chunk does not arrive."""
+    calls: dict[str, int] = {}
+
+    def once_lost(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def called(*arguments: object, **options: object) -> object:
+            calls[name] = calls.get(name, 0) + 1
+            if calls[name] == 1:
+                raise CommClosedError("in <TCP (closed)>: Stream is closed")
+            return real(*arguments, **options)
+
+        return called
+
+    monkeypatch.setattr(Future, "result", once_lost("result", Future.result))
+    monkeypatch.setattr(Client, "register_plugin", once_lost("register", Client.register_plugin))
+    scan(CompositionSpace(ELEMENTS), model, phases, tmp_path / "run", 0.05, False, CHUNK)
+    assert candidates_of(tmp_path / "run") == candidates_of(whole)
+    assert calls["register"] >= 2
+    assert [event["event"] for event in events(tmp_path / "run")].count("retried") == 1
+
+    def dead(*_: object) -> None:
+        raise CommClosedError("in <TCP (closed)>: Stream is closed")
+
+    monkeypatch.setattr(Future, "result", dead)
+    with pytest.raises(JobError, match="the Dask scheduler is gone"):
+        scan(CompositionSpace(ELEMENTS), model, phases, tmp_path / "other", 0.05, False, CHUNK)
