@@ -11,7 +11,9 @@ from typing import cast
 import dask
 import distributed.batched
 import torch
-from distributed import Client, LocalCluster, Worker, WorkerPlugin, get_worker
+from distributed import CancelledError, Client, LocalCluster, Worker, WorkerPlugin, get_worker
+from distributed.client import ClosedClientError
+from distributed.comm.core import CommClosedError
 from tornado.ioloop import IOLoop
 
 from matscreen.engine.libraries import library
@@ -19,9 +21,14 @@ from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened, screen_chunk
 from matscreen.engine.space import CompositionSpace
 from matscreen.models import Model
-from matscreen.models.errors import InputError
+from matscreen.models.errors import InputError, JobError
 
 CONNECT_SECONDS = 15
+
+LOST = (CancelledError, ClosedClientError, CommClosedError, TimeoutError)
+"""What Dask raises when somebody does not answer any more."""
+
+GONE = "the Dask scheduler is gone; what is done is safe: `matscreen resume` goes on"
 
 
 @dataclass(frozen=True)
@@ -142,8 +149,11 @@ def connect(scheduler: str | None, workers: int) -> Iterator[Client]:
 
 
 def threads_of(client: Client) -> int:
-    """How many threads its workers have at the moment."""
-    return sum(client.nthreads().values())
+    """How many threads its workers have at the moment; JobError if its scheduler is gone."""
+    try:
+        return sum(client.nthreads().values())
+    except (*LOST, OSError, AttributeError):  # the last from a client that has given up
+        raise JobError(GONE) from None
 
 
 def dashboard_of(client: Client) -> str | None:

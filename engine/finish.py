@@ -1,5 +1,6 @@
 """Telling somebody that a long job has ended: a command that is run, an address that is called."""
 
+import http.client
 import json
 import os
 import shlex
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matscreen.models.errors import InputError, JobError
+from matscreen.models.errors import InputError
 
 SECONDS = 10
 """How long an address has to answer."""
@@ -46,7 +47,8 @@ class Hook:
         if self.webhook:
             try:
                 parts = urllib.parse.urlsplit(self.webhook)
-                known = parts.scheme in ("http", "https") and parts.hostname
+                known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+                known = known and self.webhook.isprintable() and " " not in self.webhook
             except ValueError:
                 known = False
             if not known:
@@ -61,8 +63,10 @@ def told_at_the_end(hook: Hook, path: Path, say: Callable[[str], None]) -> Itera
     """
     try:
         yield
-    except JobError as error:
-        _tell(hook, path, "failed", str(error), say)
+    except InputError:
+        raise  # the job was not begun
+    except Exception as error:
+        _tell(hook, path, "failed", str(error) or type(error).__name__, say)
         raise
     _tell(hook, path, "finished", "", say)
 
@@ -72,7 +76,9 @@ def _tell(hook: Hook, path: Path, state: str, message: str, say: Callable[[str],
     if hook.command:
         names = {f"MATSCREEN_{name.upper()}": value for name, value in content.items()}
         try:
-            code = subprocess.run(shlex.split(hook.command), env=os.environ | names, check=False).returncode
+            code = subprocess.run(
+                shlex.split(hook.command), env=os.environ | names, check=False, stdin=subprocess.DEVNULL, stdout=2
+            ).returncode  # what it prints is no part of the answer
             if code:
                 say(f"--then {hook.command!r} ended with {code}")
         except OSError as error:
@@ -84,7 +90,7 @@ def _tell(hook: Hook, path: Path, state: str, message: str, say: Callable[[str],
         try:
             with urllib.request.build_opener(_NoRedirects).open(request, timeout=SECONDS):
                 pass
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             say(f"--webhook {hook.webhook}: {getattr(error, 'reason', None) or error}")
 
 

@@ -22,7 +22,7 @@ class Journal:
     """The log of a run, open for writing; one process writes at a time (`rundir.locked`)."""
 
     def __init__(self, path: Path) -> None:
-        self._file = (path / NAME).open("ab+")
+        self._file = (path / NAME).open("ab+", buffering=0)  # so that closing has nothing left to write
         size = self._file.seek(0, 2)
         if size:
             self._file.seek(size - 1)
@@ -33,7 +33,6 @@ class Journal:
         """Append an event."""
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **told}
         self._file.write(json.dumps(line).encode() + b"\n")
-        self._file.flush()
 
     def close(self) -> None:
         """No more is written."""
@@ -58,14 +57,14 @@ def events(path: Path) -> list[dict[str, Any]]:
     """All that the log of the run at `path` tells, oldest first; lines that are damaged are left out."""
     try:
         lines = (path / NAME).read_bytes().splitlines()
-    except FileNotFoundError:
+    except OSError:
         return []
     found = []
     for line in lines:
         try:
             told = json.loads(line)
-            datetime.fromisoformat(told["time"])
-            str(told["event"])
+            if datetime.fromisoformat(told["time"]).tzinfo is None or not isinstance(told["event"], str):
+                continue
         except (ValueError, KeyError, TypeError, RecursionError):
             continue
         found.append(told)

@@ -6,8 +6,10 @@ import math
 import os
 import platform
 import time
+import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -15,11 +17,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from distributed import CancelledError, Client, Future
-from distributed.comm.core import CommClosedError
+from distributed import Client, Future
 
 from matscreen.engine import rundir
-from matscreen.engine.cluster import Job, JobPlugin, connect, dashboard_of, screen_range, threads_of
+from matscreen.engine.cluster import GONE, LOST, Job, JobPlugin, connect, dashboard_of, screen_range, threads_of
 from matscreen.engine.journal import Journal, journal, resources
 from matscreen.engine.merge import merge
 from matscreen.engine.reference import PhaseTable
@@ -44,11 +45,6 @@ MOST_CHUNKS = 1_000_000
 
 ATTEMPTS = 3
 """How often a chunk is given out again after its worker died."""
-
-LOST = (CancelledError, CommClosedError, TimeoutError)
-"""What Dask raises when somebody does not answer any more."""
-
-GONE = "the Dask scheduler is gone; what is done is safe: `matscreen resume` goes on"
 
 
 @dataclass(frozen=True)
@@ -207,40 +203,39 @@ def _run(
     notice: Notice,
 ) -> Run:
     ranges = list(job.space.ranges(config.chunk_size))
-    with rundir.locked(path):
-        try:
-            with journal(path) as log:
-                chunks, rejected = rundir.finished_chunks(path, config.fingerprint, ranges)
-                if rejected:
-                    where = path / "rejected"
-                    notice(f"{rejected} chunk file(s) damaged or of another run: moved to {where}, done again")
-                done, found = sum(c.stop - c.start for c in chunks.values()), sum(c.candidates for c in chunks.values())
-                state = Progress(done, len(job.space), found, done)
-                log.write("begun", pid=os.getpid(), host=platform.node(), **asdict(state), rejected=rejected)
+    try:
+        with rundir.locked(path), journal(path) as log:
+            chunks, rejected = rundir.finished_chunks(path, config.fingerprint, ranges)
+            if rejected:
+                where = path / "rejected"
+                notice(f"{rejected} chunk file(s) damaged or of another run: moved to {where}, done again")
+            done, found = sum(c.stop - c.start for c in chunks.values()), sum(c.candidates for c in chunks.values())
+            state = Progress(done, len(job.space), found, done)
+            log.write("begun", pid=os.getpid(), host=platform.node(), **asdict(state), rejected=rejected)
+            report(state)
+            started = time.perf_counter()
+            for chunk in _missing_chunks(path, config, job, workers, scheduler, ranges, chunks, log, notice):
+                chunks[chunk.number] = chunk
+                scanned, found = chunk.stop - chunk.start, state.candidates + chunk.candidates
+                state = replace(state, done=state.done + scanned, candidates=found)
+                told = {name: value for name, value in asdict(chunk).items() if name not in ("file", "finished_at")}
+                log.write("chunk", **told, **resources())
                 report(state)
-                started = time.perf_counter()
-                for chunk in _missing_chunks(path, config, job, workers, scheduler, ranges, chunks, log, notice):
-                    chunks[chunk.number] = chunk
-                    scanned, found = chunk.stop - chunk.start, state.candidates + chunk.candidates
-                    state = replace(state, done=state.done + scanned, candidates=found)
-                    told = {name: value for name, value in asdict(chunk).items() if name not in ("file", "finished_at")}
-                    log.write("chunk", **told, **resources())
-                    report(state)
-                seconds = time.perf_counter() - started
-                started = time.perf_counter()
-                tally = Tally()
-                tables = map(tally.count, merge([chunks[number].file for number in sorted(chunks)]))
-                checksum = rundir.write_candidates(path, config.fingerprint, tables)
-                merge_seconds = time.perf_counter() - started
-                summary = summarize(job.space, chunks, tally, checksum, state.done - done, seconds, merge_seconds)
-                text = json.dumps(summary, indent=2) + "\n"
-                write_atomically(path / "summary.json", lambda temporary: temporary.write_text(text))
-                log.write("finished", seconds=round(seconds + merge_seconds, 3), candidates=summary["candidates"])
-        except OSError as error:
-            where = error.filename or path
-            raise JobError(
-                f"cannot write {where}: {error.strerror or error}; what is done is safe, then: matscreen resume {path}"
-            ) from None
+            seconds = time.perf_counter() - started
+            started = time.perf_counter()
+            tally = Tally()
+            tables = map(tally.count, merge([chunks[number].file for number in sorted(chunks)]))
+            checksum = rundir.write_candidates(path, config.fingerprint, tables)
+            merge_seconds = time.perf_counter() - started
+            summary = summarize(job.space, chunks, tally, checksum, state.done - done, seconds, merge_seconds)
+            text = json.dumps(summary, indent=2) + "\n"
+            write_atomically(path / "summary.json", lambda temporary: temporary.write_text(text))
+            log.write("finished", seconds=round(seconds + merge_seconds, 3), candidates=summary["candidates"])
+    except OSError as error:
+        where = error.filename or path
+        raise JobError(
+            f"cannot write {where}: {error.strerror or error}; what is done is safe, then: matscreen resume {path}"
+        ) from None
     return Run(path)
 
 
@@ -264,15 +259,15 @@ def _missing_chunks(
         log.write("connected", scheduler=scheduler or "here", threads=threads, dashboard=link)
         if link:
             notice(f"Dask shows what it does at {link}")
-        for number, screened in _screen_chunks(client, job, config.fingerprint, ranges, missing, log):
+        for number, screened in _screen_chunks(client, job, ranges, missing, log, notice):
             yield rundir.write_chunk(path, config.fingerprint, number, ranges[number], screened)
 
 
 def _screen_chunks(
-    client: Client, job: Job, fingerprint: str, ranges: list[tuple[int, int]], missing: list[int], log: Journal
+    client: Client, job: Job, ranges: list[tuple[int, int]], missing: list[int], log: Journal, notice: Notice
 ) -> Iterator[tuple[int, Screened]]:
     """Chunks by number as they are finished, with a bounded number given out at a time."""
-    name = f"matscreen-{fingerprint[:16]}"
+    name = f"matscreen-{uuid.uuid4().hex}"  # another scan on the same cluster has a job of its own
     waiting = deque(missing)
     attempts: Counter[int] = Counter()
     numbers: dict[Future[Screened], int] = {}
@@ -282,7 +277,11 @@ def _screen_chunks(
         _teach(client, JobPlugin(name, job))
         while waiting or numbers:
             if time.monotonic() > counted + PATIENCE_SECONDS:  # workers come and go
-                most, counted = 2 * max(threads_of(client), 1), time.monotonic()
+                threads, counted = threads_of(client), time.monotonic()
+                if not threads and most:
+                    log.write("no workers")
+                    notice("the cluster has no workers left; waiting for some")
+                most = 2 * threads
             while waiting and len(numbers) < most:
                 number = waiting.popleft()
                 attempts[number] += 1
@@ -302,11 +301,16 @@ def _screen_chunks(
                 _check(client, number, attempts[number], error)
                 log.write("retried", number=number, attempt=attempts[number], error=f"{type(error).__name__}: {error}")
                 waiting.append(number)
+                if isinstance(error, KeyError):  # a scheduler that was started again knows no job
+                    _teach(client, JobPlugin(name, job))
                 continue
             yield number, screened
-        client.unregister_worker_plugin(name)
     except LOST:
         raise JobError(GONE) from None
+    finally:
+        if client.status == "running":
+            with suppress(Exception):  # what is written is written
+                client.unregister_worker_plugin(name)
 
 
 def _teach(client: Client, plugin: JobPlugin) -> None:

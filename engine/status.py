@@ -57,14 +57,15 @@ def status(path: Path) -> Status:
     kept = _rows(path, len(sizes))
     done = sum(sizes[number] for number in kept)
     told = events(path)
-    rate = _rate(told) if held_by else None
+    ended = bool(told) and told[-1]["event"] in ("finished", "failed")  # who holds it then, verifies or rescreens it
     state: State = "interrupted"
-    if held_by:
+    if held_by and not ended:
         state = "running"
     elif (path / "summary.json").is_file() and (path / "candidates.parquet").is_file() and len(kept) == len(sizes):
         state = "finished"
     elif told and told[-1]["event"] == "failed":
         state = "failed"
+    rate = _rate(told) if state == "running" else None
     return Status(
         state=state,
         done=done,

@@ -216,7 +216,7 @@ def load(name: str | Path = DEFAULT, with_student: bool = True) -> Model:
                 raise ValueError(f"it takes {member.layers.weights[0].shape[0]} inputs, its card says {given}")
             if outputs != target.outputs:
                 raise ValueError(f"it has {outputs} outputs, its card says {target.outputs}")
-    except (safetensors.SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (safetensors.SafetensorError, AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(f"{path} holds no network that can be used: {error}") from None
     elements = np.array([ATOMIC_NUMBERS[symbol] for symbol in card["elements"]], np.int64)
     student = _student_of(path, checksum) if with_student else None
@@ -302,7 +302,7 @@ def _prefixes(members: int) -> list[str]:
 def _read_card(path: Path) -> dict[str, Any]:
     try:
         card: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a model card: {error}") from None
     needed = {"name": str, "architecture": str, "elements": list, "weights_sha256": str, "metrics": dict}
     for key, kind in needed.items():
@@ -310,7 +310,9 @@ def _read_card(path: Path) -> dict[str, Any]:
             raise ModelError(f"{path}: not a model card: {key!r} is missing or of the wrong kind")
     if card["architecture"] != ARCHITECTURE:
         raise ModelError(f"{path}: unknown architecture {card['architecture']!r}")
-    unknown = [symbol for symbol in card["elements"] if symbol not in ATOMIC_NUMBERS]
+    if not isinstance(card.get("calibration", {}), dict):
+        raise ModelError(f"{path}: not a model card: 'calibration' is of the wrong kind")
+    unknown = [symbol for symbol in card["elements"] if not isinstance(symbol, str) or symbol not in ATOMIC_NUMBERS]
     if unknown:
         raise ModelError(f"{path}: {unknown[0]!r} is no element")
     return card

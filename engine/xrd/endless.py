@@ -1,26 +1,43 @@
 """Damaged files at which fabio would look for ever, told before it does."""
 
-import struct
+import bz2
+import gzip
 from pathlib import Path
+from typing import IO, Literal
 
 CBF, CBF_SECTION, CBF_PIXELS = b"###CBF", b"--CIF-BINARY-FORMAT-SECTION--", b"\x0c\x1a\x04\xd5"
-TIFF = {b"II*\0": "<", b"MM\0*": ">"}
+TIFF: dict[bytes, Literal["little", "big"]] = {b"II*\0": "little", b"MM\0*": "big"}
 
 
 def check_endless(path: Path) -> None:
     """ValueError for a CBF file whose pixels never begin, or a TIFF file whose directories lead back to themselves."""
-    content = path.read_bytes()
-    if content.startswith(CBF) or path.suffix.lower() == ".cbf":
-        section = content.find(CBF_SECTION)
-        if section < 0 or content.find(CBF_PIXELS, section) < 0:
-            raise ValueError("it is damaged, or cut off: no pixels begin in it")
-    elif order := TIFF.get(content[:4]):
-        seen: set[int] = set()
-        (at,) = struct.unpack(f"{order}I", content[4:8].ljust(4, b"\0"))
-        while at and at + 2 <= len(content):
-            if at in seen:
-                raise ValueError("it is damaged: its directories lead back to themselves")
-            seen.add(at)
-            (entries,) = struct.unpack(f"{order}H", content[at : at + 2])
-            after = at + 2 + 12 * entries
-            (at,) = struct.unpack(f"{order}I", content[after : after + 4].ljust(4, b"\0"))
+    with _opened(path) as file:
+        head = file.read(8)
+        if head.startswith(CBF) or ".cbf" in path.name.lower():
+            content = head + file.read()
+            section = content.find(CBF_SECTION)
+            if section < 0 or content.find(CBF_PIXELS, section) < 0:
+                raise ValueError("it is damaged, or cut off: no pixels begin in it")
+        elif order := TIFF.get(head[:4]):
+            seen: set[int] = set()
+            at = _number(head[4:], order)
+            while at:
+                if at in seen:
+                    raise ValueError("it is damaged: its directories lead back to themselves")
+                seen.add(at)
+                file.seek(at)
+                entries = file.read(2)
+                file.seek(at + 2 + 12 * _number(entries, order))
+                at = _number(file.read(4), order)
+
+
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile | bz2.BZ2File:
+    """The file, unpacked as fabio would."""
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path)
+    return bz2.open(path) if path.suffix.lower() == ".bz2" else path.open("rb")
+
+
+def _number(content: bytes, order: Literal["little", "big"]) -> int:
+    """0 where the file has ended."""
+    return int.from_bytes(content, order)

@@ -1,6 +1,8 @@
 """Somebody is told when a scan ends: by a command, at an address."""
 
+import contextlib
 import json
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -38,6 +40,24 @@ def address() -> Iterator[str]:
     server.shutdown()
 
 
+@pytest.fixture
+def rude() -> Iterator[str]:
+    """The address of one that speaks another language."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                other, _ = server.accept()
+                other.recv(1000)
+                other.sendall(b"SSH-2.0-OpenSSH\r\n")
+                other.close()
+
+    threading.Thread(target=answer, daemon=True).start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+    server.close()
+
+
 def test_a_scan_tells_at_its_end(
     address: str, tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,18 +85,24 @@ def test_a_scan_tells_at_its_end(
         ({"webhook": "{address}/elsewhere"}, "302|Found"),
         ({"webhook": "{address}/broken"}, "500|Internal"),
         ({"webhook": "http://127.0.0.1:9/"}, "refused"),
+        ({"webhook": "{rude}"}, "SSH"),
         ({"command": f"{sys.executable} -c 'raise SystemExit(3)'"}, "ended with 3"),
     ],
 )
-def test_what_cannot_be_told_harms_nothing(given: dict[str, str], told: str, address: str, tmp_path: Path) -> None:
+def test_what_cannot_be_told_harms_nothing(
+    given: dict[str, str], told: str, address: str, rude: str, tmp_path: Path
+) -> None:
     said: list[str] = []
-    hook = Hook(**{name: text.format(address=address) for name, text in given.items()})
+    hook = Hook(**{name: text.format(address=address, rude=rude) for name, text in given.items()})
     with told_at_the_end(hook, tmp_path, said.append):
         pass
     assert any(part in said[0] for part in told.split("|")), said
+    with pytest.raises(OSError, match="the disk"), told_at_the_end(hook, tmp_path, said.append):
+        raise OSError("the disk")
+    assert len(said) == 2
     with pytest.raises(JobError, match="the job itself"), told_at_the_end(hook, tmp_path, said.append):
         raise JobError("the job itself")
-    assert len(said) == 2
+    assert len(said) == 3
 
 
 def test_bad_input_is_not_told(address: str, tmp_path: Path, run: Callable[..., int]) -> None:
@@ -93,6 +119,9 @@ def test_bad_input_is_not_told(address: str, tmp_path: Path, run: Callable[..., 
         ({"webhook": "file:///etc/passwd"}, "http:// or https://"),
         ({"webhook": "https://"}, "http:// or https://"),
         ({"webhook": "example.org"}, "http:// or https://"),
+        ({"webhook": "http://localhost:http/"}, "http:// or https://"),
+        ({"webhook": "http://localhost/a b"}, "http:// or https://"),
+        ({"webhook": "http://localhost/\r\nX: y"}, "http:// or https://"),
         ({"webhook": "http://[::1"}, "http:// or https://"),
     ],
 )

@@ -87,9 +87,9 @@ def test_finished_failed_and_interrupted(run_path: Path, monkeypatch: pytest.Mon
 
 def test_a_torn_or_lost_log_harms_nothing(run_path: Path) -> None:
     log = run_path / NAME
-    log.write_bytes(
-        log.read_bytes()[:-20] + b'{"time": 3}\n[1]\n\xff\xfe\n{"time": "2020-13-40", "event": ""}\n{"time":'
-    )
+    nonsense = [b'{"time": 3}', b"[1]", b"\xff\xfe", b'{"time": "2020-13-40", "event": ""}', b'{"time":']
+    nonsense.insert(0, b'{"time": "2020-01-01T00:00:00", "event": "chunk"}')  # of no time zone
+    log.write_bytes(log.read_bytes()[:-20] + b"\n".join(nonsense))
     resume(run_path)
     told = [event["event"] for event in events(run_path)]
     assert told == ["begun", "connected", *["chunk"] * CHUNKS, "begun", "finished"]
@@ -110,6 +110,7 @@ def test_at_the_command_line(
     assert run("status", str(run_path), "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)["state"] == "interrupted"
     with rundir.locked(run_path):
+        assert status(run_path).state == "interrupted"  # its log says that it has ended: somebody verifies it
         assert run("resume", str(run_path)) == 2
         assert "being worked on by another process (" in capsys.readouterr().err
     assert run("status", str(tmp_path)) == 2

@@ -93,6 +93,28 @@ def test_save_and_load(saved: Path) -> None:
     np.testing.assert_allclose(energies, model.predict(["LiFePO4", "Fe2O3", "Fe4O6"], backend="reference"), atol=2e-5)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("members", 10**40, "members"),
+        ("members", "2", "members"),
+        ("elements", [["H"]], "is no element"),
+        ("target", 5, "no network that can be used"),
+        ("calibration", [1], "calibration"),
+        ("metrics", None, "metrics"),
+        ("inputs", {"a": 1}, "no network that can be used"),
+    ],
+)
+def test_cards_that_make_no_sense(saved: Path, key: str, value: object, told: str) -> None:
+    card = json.loads(saved.with_suffix(".json").read_text())
+    saved.with_suffix(".json").write_text(json.dumps(card | {key: value}))
+    with pytest.raises(ModelError, match=told):
+        models.load(saved)
+    saved.with_suffix(".json").write_text("[" * 10**5)
+    with pytest.raises(ModelError, match="not a model card"):
+        models.load(saved)
+
+
 def test_damage_is_seen(saved: Path) -> None:
     content = bytearray(saved.read_bytes())
     content[len(content) // 2] ^= 1
