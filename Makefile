@@ -8,7 +8,7 @@ ELEMENTS ?= Li,Na,Mg,Al,Si,Ca,Ti,V,Mn,Fe,Ni,Zn,S,O
 help:
 	@echo "make scan    scan all compositions of 14 elements and list the best candidates"
 	@echo "make test    run the tests; make test-slow those that take minutes"
-	@echo "make faults  kill, starve and damage scans for an hour; writes docs/reliability.md"
+	@echo "make faults  kill, starve and damage scans, fuzz readers, for hours; writes docs/reliability.md"
 	@echo "make lint    check style, types and the direction of imports"
 	@echo "make bench   measure every figure of the README, against its peers"
 	@echo "make setup   only make .venv; make clean removes it"

@@ -25,7 +25,10 @@ def status(
     if form == "json":
         print(json.dumps(dataclasses.asdict(found), indent=1))
         return
-    print_table(str(run), ("", ""), _rows(found))
+    rows = _rows(found)
+    if found.state in ("failed", "interrupted"):
+        rows.append(("go on with", f"matscreen resume {run}"))
+    print_table(str(run), ("", ""), rows)
 
 
 def _rows(found: Status) -> list[tuple[str, str]]:
@@ -41,8 +44,6 @@ def _rows(found: Status) -> list[tuple[str, str]]:
         memory = found.last.get("memory_bytes")
         used = f", {decimal(memory)} of memory" if isinstance(memory, int) else ""
         rows.append(("last event", f"{found.last['event']} at {found.last['time']}{used}"))
-    if found.state in ("failed", "interrupted"):
-        rows.append(("go on with", "matscreen resume"))
     return rows + [("problem", text) for text in found.problems[-PROBLEMS:]]
 
 

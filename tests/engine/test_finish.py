@@ -105,6 +105,13 @@ def test_what_cannot_be_told_harms_nothing(
     assert len(said) == 3
 
 
+def test_what_a_command_prints_is_no_part_of_the_answer(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with told_at_the_end(Hook("echo HOOK"), tmp_path, print):
+        pass
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "HOOK\n")
+
+
 def test_bad_input_is_not_told(address: str, tmp_path: Path, run: Callable[..., int]) -> None:
     assert run("scan", "Li-Xx", "--out", str(tmp_path / "run"), "--webhook", address) == 2
     assert Listener.heard == []

@@ -59,6 +59,14 @@ def ready(address: str, workers: int) -> None:
     raise TimeoutError(f"no cluster at {address}")
 
 
+def wait_for_chunks(path: Path, count: int) -> None:
+    """Until the scan into `path` has begun, and so many of its chunks are there."""
+    deadline = time.monotonic() + 120
+    while not (path / "log.jsonl").is_file() or len(list(path.glob("chunks/*.parquet"))) < count:
+        assert time.monotonic() < deadline, "no chunks came"
+        time.sleep(0.002)
+
+
 def stop(*processes: subprocess.Popen[bytes]) -> None:
     """Kill them and the processes that they started."""
     for process in processes:

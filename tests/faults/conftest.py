@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.csv
 import pytest
-from faults.children import Children
-from faults.record import Record
 
 from conftest import ROOT
+from faults.children import Children
+from faults.record import Record
 from matscreen.engine import PhaseTable
 from matscreen.engine.scan import Progress
 

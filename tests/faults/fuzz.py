@@ -88,7 +88,6 @@ def main() -> None:
             importlib.import_module(module.name)  # before: Numba compiles their bytecode, which must be their own
     with atheris.instrument_imports(include=["matscreen"], enable_loader_override=False):
         from faults.targets import targets
-
         from matscreen import models
     with tempfile.TemporaryDirectory() as name:
         folder, corpus, own = (Path(name) / part for part in ("made", "corpus", "own"))

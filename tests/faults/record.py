@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 HEAD = """# Reliability
@@ -9,7 +10,7 @@ HEAD = """# Reliability
 A scan must end with the same candidates, byte for byte, whatever happens on the way. `make faults` tries these faults,
 drawn by seed {seed}, and writes this page; `make test` tries a few of each. Survived: the command ended as it should
 (killed, refused or failed with one line that says why), and after `matscreen resume` the candidates were those of a run
-that nothing had happened to.
+that nothing had happened to. A reader survives bytes by taking them, or refusing them with an error for people.
 
 | fault | tried | survived |
 |---|---:|---:|
@@ -27,13 +28,12 @@ class Record:
         self.tried: Counter[str] = Counter()
         self.survived: Counter[str] = Counter()
 
-    def attempt(self, fault: str, times: int = 1) -> None:
-        """A fault is about to happen."""
-        self.tried[fault] += times
-
-    def success(self, fault: str, times: int = 1) -> None:
-        """It was survived."""
-        self.survived[fault] += times
+    def trials(self, fault: str, count: int, cases: int = 1) -> Iterator[int]:
+        """Numbers of so many trials; one is survived when the next is asked for. `cases` are thrown in each."""
+        for number in range(count):
+            self.tried[fault] += cases
+            yield number
+            self.survived[fault] += cases
 
     def write(self, path: Path) -> None:
         """The page. What it told of faults that were not tried this time stays."""

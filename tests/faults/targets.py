@@ -142,7 +142,7 @@ def _runs(folder: Path, model: Model) -> dict[str, Target]:
     phases = PhaseTable("known", list(formulas), np.array(energies), [str(n) for n in range(len(formulas))], {})
     run = scan(CompositionSpace("Li-Fe-O"), model, phases, folder / "run", threshold=0.0, chunk_size=200)
     files = {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
-    chunk = next((run.path / "chunks").iterdir()).read_bytes()
+    chunk = min((run.path / "chunks").iterdir()).read_bytes()
     fingerprint = rundir.read_config(run.path).fingerprint
 
     def with_file(name: str, look: Callable[[Path], object]) -> Callable[[bytes, Path], object]:

@@ -5,18 +5,17 @@ import pickle
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from faults import fuzz
-from faults.conftest import LONG, SEED, trials
-from faults.record import Record
-from faults.targets import Target, targets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import ROOT
+from faults import fuzz
+from faults.conftest import LONG, SEED
+from faults.record import Record
+from faults.targets import Target, targets
 from matscreen.models import Model
 from matscreen.models.errors import InputError
 from matscreen.models.formula import parse_formula
@@ -49,7 +48,10 @@ def test_all_readers_are_named(all_targets: dict[str, Target]) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_good_input_is_taken(name: str, all_targets: dict[str, Target], tmp_path: Path) -> None:
     """Else the fuzzing would only ever see the door."""
-    all_targets[name].read(all_targets[name].seeds[0], tmp_path)
+    found = all_targets[name].read(all_targets[name].seeds[0], tmp_path)
+    assert found
+    if name.startswith("frame."):  # these readers tell of a problem instead of raising
+        assert [frame.problem for frame in found] == [""]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,28 +68,25 @@ def test_mutated_input(name: str, all_targets: dict[str, Target], tmp_path: Path
             fuzz.survives(target, content, inside)
 
     thrown()
-    inside_gone = [path for path in sorted(tmp_path.iterdir()) if path != inside]
-    assert inside_gone == outside  # nothing was written elsewhere
+    assert [path for path in sorted(tmp_path.iterdir()) if path != inside] == outside  # nothing was written elsewhere
 
 
 @pytest.mark.skipif(not LONG, reason="takes hours: make faults")
 @pytest.mark.parametrize("name", NAMES)
 def test_guided_by_coverage(name: str, tmp_path: Path, record: Record) -> None:
-    cases = trials(0, int(os.environ.get("MATSCREEN_CASES", "100000")))
-    fault = f"mutated input of the reader of {name}"
-    record.attempt(fault, cases)
+    cases = int(os.environ.get("MATSCREEN_CASES", "100000"))
     command = [sys.executable, str(Path(fuzz.__file__)), name, "--cases", str(cases), "--seed", str(SEED)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])}
-    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    record.success(fault, cases)
+    for _ in record.trials(f"mutated input of the reader of {name}", 1, cases):
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr[-3000:]
 
 
 def test_pickles_are_never_run(all_targets: dict[str, Target], tmp_path: Path) -> None:
     for name in ("weights", "weights of others"):
         pickled = next(seed for seed in all_targets[name].seeds if seed.startswith(b"\x80\x04"))
-        marker = pickle.loads(pickled)  # noqa: S301 (it does work)
-        marker = Path(next(p for p in Path(tmp_path).parent.parent.rglob("pickle was run")))
+        pickle.loads(pickled)  # noqa: S301 (it does work)
+        marker = next(tmp_path.parent.parent.rglob("pickle was run"))
         marker.unlink()
         with pytest.raises(InputError, match="holds no network"):
             all_targets[name].read(pickled, tmp_path)
@@ -112,8 +111,6 @@ def test_nested_columns(all_targets: dict[str, Target], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["H" * 10**6, "(" * 10**6, "Fe" + "9" * 10**6, "é" * 10**6])
 def test_a_formula_of_a_million_characters_is_refused_at_once(text: str) -> None:
-    started = time.perf_counter()
-    with pytest.raises(InputError) as error:
+    with fuzz.at_most(5), pytest.raises(InputError) as error:  # one that read it all would take minutes
         parse_formula(text)
     assert len(str(error.value)) < 200
-    assert time.perf_counter() - started < 0.5  # it takes some microseconds; a parser that read it would take minutes

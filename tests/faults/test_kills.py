@@ -1,11 +1,13 @@
 """A scan that is killed at any instant goes on, and ends with the same bytes."""
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import numpy as np
+
 from faults.children import Children, Death
 from faults.conftest import candidates_of, scan_of, trials
 from faults.record import Record
@@ -28,9 +30,8 @@ def test_killed_between_write_flush_and_rename(
     children: Children, reference: Path, whole: Path, tmp_path: Path, chance: np.random.Generator, record: Record
 ) -> None:
     fault = "the scan kills itself before, within or after making, writing, flushing or renaming a file"
-    for trial in range(trials(3, 60)):
+    for trial in record.trials(fault, trials(3, 60)):
         path = tmp_path / f"{trial}"
-        record.attempt(fault)
         death = Death(int(chance.integers(1, STEPS)), float(chance.choice([0.0, 0.3, 0.99, 1.0])))
         code = children.run(*scan_of(reference, path), said=tmp_path / "said", death=death)
         assert code == -signal.SIGKILL
@@ -41,7 +42,6 @@ def test_killed_between_write_flush_and_rename(
             death = Death(int(chance.integers(1, STEPS)), float(chance.random()))
             children.run("resume", str(path), said=tmp_path / "said", death=death)
         survive(children, whole, path)
-        record.success(fault)
 
 
 def test_killed_at_any_time(
@@ -51,26 +51,27 @@ def test_killed_at_any_time(
     started = time.monotonic()
     assert children.run(*scan_of(reference, tmp_path / "timed"), said=tmp_path / "said") == 0
     usual = time.monotonic() - started
-    for trial in range(trials(2, 40)):
+    for trial in record.trials(fault, trials(2, 40)):
         path = tmp_path / f"{trial}"
-        record.attempt(fault)
-        pid = children.start(*scan_of(reference, path), said=tmp_path / "said")
-        time.sleep(float(chance.uniform(0.2, 1.0)) * usual)
-        os.kill(pid, signal.SIGKILL)  # a zombie too has a number until it is waited for
-        assert children.wait(pid) in (-signal.SIGKILL, 0)
+        delay, code = float(chance.uniform(0.2, 1.0)) * usual, 0
+        while code == 0:  # it had ended before
+            shutil.rmtree(path, ignore_errors=True)
+            pid = children.start(*scan_of(reference, path), said=tmp_path / "said")
+            time.sleep(delay)
+            os.kill(pid, signal.SIGKILL)  # a zombie too has a number until it is waited for
+            code, delay = children.wait(pid), 0.8 * delay
+        assert code == -signal.SIGKILL
         if not (path / "run.json").is_file():
             assert children.run(*scan_of(reference, path), said=tmp_path / "said") == 0
         survive(children, whole, path)
-        record.success(fault)
 
 
 def test_two_at_once_and_a_dead_one_holds_nothing(
     children: Children, reference: Path, whole: Path, tmp_path: Path, chance: np.random.Generator, record: Record
 ) -> None:
     fault = "a second process on the run at work, which is then killed"
-    for trial in range(trials(1, 20)):
+    for trial in record.trials(fault, trials(1, 20)):
         path, said = tmp_path / f"{trial}", tmp_path / "said"
-        record.attempt(fault)
         first = children.start(*scan_of(reference, path), said=tmp_path / "first")
         while not (path / "log.jsonl").is_file():
             time.sleep(0.01)
@@ -80,16 +81,14 @@ def test_two_at_once_and_a_dead_one_holds_nothing(
         os.kill(first, signal.SIGKILL)
         children.wait(first)
         survive(children, whole, path)
-        record.success(fault)
 
 
 def test_a_clock_that_jumps(
     children: Children, reference: Path, whole: Path, tmp_path: Path, chance: np.random.Generator, record: Record
 ) -> None:
     fault = "the clock leaps by years, backwards and forwards, and files are of any date"
-    for trial in range(trials(1, 20)):
+    for trial in record.trials(fault, trials(1, 20)):
         path = tmp_path / f"{trial}"
-        record.attempt(fault)
         seed, death = int(chance.integers(2**31)), Death(int(chance.integers(15, STEPS)), 1.0)
         children.run(*scan_of(reference, path), said=tmp_path / "said", clock=seed, death=death)
         for file in path.rglob("*"):
@@ -97,7 +96,6 @@ def test_a_clock_that_jumps(
         assert children.run("status", str(path), said=tmp_path / "said", clock=seed) == 0
         assert children.run("resume", str(path), said=tmp_path / "said", clock=seed) == 0
         survive(children, whole, path)
-        record.success(fault)
 
 
 def test_nothing_happens(whole: Path, tmp_path: Path, children: Children, reference: Path) -> None:

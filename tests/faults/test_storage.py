@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from faults.children import Children
 from faults.conftest import ELEMENTS, SCAN, Script, candidates_of, scan_of, trials
 from faults.record import Record
-
 from matscreen.engine import CompositionSpace, PhaseTable, resume, scan
 from matscreen.engine.verify import verify
 from matscreen.models import Model
@@ -47,8 +47,7 @@ def test_a_full_disk(
 ) -> None:
     fault = "the disk is full, from the start or after a random number of bytes"
     needed = sum(file.stat().st_size for file in whole.rglob("*"))
-    for trial in range(trials(2, 20)):
-        record.attempt(fault)
+    for trial in record.trials(fault, trials(2, 20)):
         remount(disk, "size=64m")
         path, said = disk / f"{trial}", tmp_path / f"said{trial}"
         (disk / "ballast").write_bytes(bytes(2**20))
@@ -63,7 +62,6 @@ def test_a_full_disk(
         assert children.run(*again, said=said) == 0, said.read_text()
         assert candidates_of(path) == candidates_of(whole)
         shutil.rmtree(path)
-        record.success(fault)
 
 
 def started(
@@ -81,8 +79,7 @@ def test_a_disk_that_becomes_read_only(
     disk: Path, model: Model, reference: Path, whole: Path, chance: np.random.Generator, record: Record
 ) -> None:
     fault = "the disk becomes read-only"
-    for trial in range(trials(1, 10)):
-        record.attempt(fault)
+    for trial in record.trials(fault, trials(1, 10)):
         remount(disk, "size=64m")
         path = disk / f"{trial}"
         chunks, before = path / "chunks", int(chance.integers(1, 12))
@@ -96,22 +93,19 @@ def test_a_disk_that_becomes_read_only(
         subprocess.run(["umount", chunks], check=True)
         resume(path)
         assert candidates_of(path) == candidates_of(whole)
-        record.success(fault)
 
 
 def test_a_directory_that_vanishes(
     tmp_path: Path, model: Model, reference: Path, whole: Path, chance: np.random.Generator, record: Record
 ) -> None:
     fault = "the run directory vanishes, and comes back"
-    for trial in range(trials(1, 20)):
-        record.attempt(fault)
+    for trial in record.trials(fault, trials(1, 20)):
         path, elsewhere = tmp_path / f"{trial}", tmp_path / f"{trial} elsewhere"
         error = started(path, model, reference, lambda a=path, b=elsewhere: a.rename(b), int(chance.integers(1, 12)))  # type: ignore[misc]
         assert "No such file or directory" in str(error.value)
         elsewhere.rename(path)
         resume(path)
         assert candidates_of(path) == candidates_of(whole)
-        record.success(fault)
 
 
 def flip(file: Path, chance: np.random.Generator) -> None:
@@ -172,8 +166,7 @@ DAMAGES: dict[str, Damage] = {
 
 @pytest.mark.parametrize("fault", list(DAMAGES))
 def test_damaged_chunks(fault: str, whole: Path, tmp_path: Path, chance: np.random.Generator, record: Record) -> None:
-    for trial in range(trials(1, 12)):
-        record.attempt(fault)
+    for trial in record.trials(fault, trials(1, 12)):
         path = Path(shutil.copytree(whole, tmp_path / f"{trial}"))
         chunks = sorted((path / "chunks").iterdir())
         DAMAGES[fault](chunks[int(chance.integers(len(chunks)))], chance)
@@ -185,7 +178,6 @@ def test_damaged_chunks(fault: str, whole: Path, tmp_path: Path, chance: np.rand
         assert bool(notices) == (fault != "a chunk file is gone")
         assert candidates_of(path) == candidates_of(whole)
         assert len(list((path / "chunks").iterdir())) == len(chunks)
-        record.success(fault)
 
 
 def test_a_reference_that_changes(
@@ -194,8 +186,7 @@ def test_a_reference_that_changes(
     fault = "the file of known phases changes between start and resume (refused)"
     text = reference.read_text()
     _, *lines = text.splitlines()
-    for trial in range(trials(1, 12)):
-        record.attempt(fault)
+    for trial in record.trials(fault, trials(1, 12)):
         path, own = tmp_path / f"{trial}", tmp_path / "known.csv"
         own.write_text(text)
         assert children.run(*scan_of(own, path), said=tmp_path / "said") == 0
@@ -210,4 +201,3 @@ def test_a_reference_that_changes(
         own.write_text(text)
         resume(path)
         assert candidates_of(path) == candidates_of(whole)
-        record.success(fault)
