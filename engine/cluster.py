@@ -19,6 +19,7 @@ from tornado.ioloop import IOLoop
 from matscreen.engine.libraries import library
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened, screen_chunk
+from matscreen.engine.slurm import slurm_jobs
 from matscreen.engine.space import CompositionSpace
 from matscreen.models import Model
 from matscreen.models.errors import InputError, JobError
@@ -79,27 +80,15 @@ def steady_clock() -> None:
 def cluster(scheduler: str | None, slurm: int, cuda: bool, say: Callable[[str], None]) -> Iterator[str | None]:
     """Address of the scheduler to work on: the one given, or of a cluster that lives as long as the job.
 
-    `slurm` jobs are asked for as Dask's configuration (jobqueue.slurm: queue, cores, memory, walltime, interface)
-    describes them; `cuda` starts a process for each GPU here. None with neither.
+    `slurm` jobs (`slurm_jobs`), or with `cuda` a process for each GPU here. None with neither.
 
-    InputError for more than one of them, a package that is missing, or a configuration that is not enough.
+    InputError for more than one of them, or a package that is missing.
     """
     if sum((scheduler is not None, slurm != 0, cuda)) > 1:
         raise InputError("give one of --scheduler, --slurm and --cuda")
     if slurm:
-        if not 0 < slurm <= 100_000:
-            raise InputError(f"--slurm takes a number of jobs, not {slurm}")
-        jobs = library("dask_jobqueue", "slurm")
-        try:
-            started = jobs.SLURMCluster()
-            started.scale(jobs=slurm)
-        except (ValueError, TypeError, OSError, RuntimeError) as error:
-            said = str(error).splitlines()[0].removesuffix(", for example:")
-            raise InputError(f"no SLURM jobs (see jobqueue.slurm in Dask's configuration): {said}") from None
-        with started, Client(started) as client:
-            say(f"asked SLURM for {slurm} job(s); waiting for the first to begin")
-            client.wait_for_workers(1)
-            yield started.scheduler_address
+        with slurm_jobs(slurm, say) as address:
+            yield address
     elif cuda:
         with library("dask_cuda", "cuda").LocalCUDACluster() as started:
             yield started.scheduler_address
