@@ -17,6 +17,7 @@ for name in (
     "padnet",
     "cascade",
     "scan",
+    "memory",
     "recovery",
 ):
     subprocess.run([sys.executable, "-m", f"bench.{name}"], check=True)

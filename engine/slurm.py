@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from distributed import Client
 
@@ -39,7 +40,7 @@ def slurm_jobs(count: int, say: Callable[[str], None]) -> Iterator[str]:
         cluster.adapt(minimum_jobs=count, maximum_jobs=count)
         say(f"asked SLURM for {count:,} job(s); waiting for the first to begin")
         with Client(cluster) as client:
-            _wait_for_the_first(client)
+            _wait_for_the_first(client, cluster)
         yield str(cluster.scheduler_address)
 
 
@@ -48,13 +49,13 @@ def _refusal(said: str) -> InputError:
     return InputError(f"no SLURM jobs (see jobqueue.slurm in Dask's configuration): {first}")
 
 
-def _wait_for_the_first(client: Client) -> None:
+def _wait_for_the_first(client: Client, cluster: Any) -> None:
     asked = False
     while not client.scheduler_info()["workers"]:
         try:
             client.wait_for_workers(1, timeout=LOOK_SECONDS)
         except TimeoutError:
-            jobs = {job.job_id for job in client.cluster.workers.values()} - {None}
+            jobs = {job.job_id for job in cluster.workers.values()} - {None}
             queue = _slurm("squeue", "--noheader", "--format", "%A")
             gone = asked and queue.returncode == 0 and not jobs & set(queue.stdout.split())
             if gone:
