@@ -1,4 +1,4 @@
-"""Memory over a scan of 63 million compositions, and of one that keeps whatever it looks at.
+"""Memory over a scan of 54 million compositions, and of one that keeps whatever it looks at.
 
 The processes are those of a cluster: the scheduler, a worker with one thread, and the client, which writes the chunks,
 merges and ranks. Each is looked at every second.
@@ -23,8 +23,8 @@ from matscreen.engine.journal import events
 from matscreen.models.pictures import figure, save_figure
 
 SPACES = {
-    "default threshold": ("all", "--exclude", "lanthanides,actinides,5d metals,Tc,Kr,Xe"),
-    "everything is a candidate": (
+    "0.6 eV/atom below": ("all", "--threshold", "0.6", "--exclude", "lanthanides,actinides,5d metals,Tc,Kr,Xe,Be,Cd"),
+    "everything a candidate": (
         "3d metals,alkali metals,alkaline earths,N,O,F,P,S,Cl",
         "--threshold",
         "-100",

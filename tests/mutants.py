@@ -22,7 +22,7 @@ from typing import Any
 
 from cosmic_ray import mutating, plugins
 from cosmic_ray.ast import ast_nodes, get_ast_from_path
-from cosmic_ray.work_item import MutationSpec, TestOutcome
+from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -102,12 +102,14 @@ def judge(target: Target, count: int, chance: random.Random) -> dict[str, Any]:
     subprocess.run(command, shell=True, check=True, stdout=subprocess.DEVNULL)  # noqa: S602 (ours; without errors they pass)
     places = mutations([Path(name) for name in target.files])
     chosen = chance.sample(sorted(places), min(count, len(places)))
-    killed, alive = 0, []
+    tried, killed, alive = 0, 0, []
     for number, place in enumerate(chosen, 1):
         spec = chance.choice(places[place])
         started = time.monotonic()
         result = mutating.mutate_and_test([spec], command, SLOWEST)
-        assert result.test_outcome is not None, result
+        if result.worker_outcome != WorkerOutcome.NORMAL:  # it could not make this error
+            continue
+        tried += 1
         dead = result.test_outcome != TestOutcome.SURVIVED
         killed += dead
         if not dead:
@@ -115,7 +117,7 @@ def judge(target: Target, count: int, chance: random.Random) -> dict[str, Any]:
             alive.append({"file": str(spec.module_path), "line": spec.start_pos[0], "change": changed[-2:]})
         told = f"{number} of {len(chosen)} · {spec.module_path}:{spec.start_pos[0]} {spec.operator_name}"
         print(f"{told} · {'noticed' if dead else 'SURVIVED'} · {time.monotonic() - started:.0f} s", flush=True)
-    return {"places": len(places), "tried": len(chosen), "noticed": killed, "survived": alive}
+    return {"places": len(places), "tried": tried, "noticed": killed, "survived": alive}
 
 
 def main() -> None:

@@ -1,0 +1,200 @@
+"""How far a scan scales: real scans on up to 1,000 Dask workers that sleep as long as a chunk takes one core.
+
+A chunk is screened once to know how long that is and what comes back. Then the scheduler, the client and everything
+that goes between them and the workers are the real ones: each worker has its own connections and heartbeats, gets the
+job, is given chunks and sends back as many candidates as that chunk had; the client writes them. Only the screening
+sleeps, so that two cores can hold a thousand workers.
+"""
+
+import argparse
+import asyncio
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import psutil
+import torch
+from distributed import Client, Worker
+
+from bench.harness import publish
+from matscreen import models
+from matscreen.engine import CompositionSpace, PhaseTable, cluster, scan
+from matscreen.engine.journal import events
+from matscreen.engine.rundir import write_chunk
+from matscreen.engine.screen import Screened, screen_chunk
+
+PORT = 18770
+FARMS = 8
+"""Processes that hold the sleeping workers."""
+
+PLANS = {2**16: (10, 100, 300, 1000), 2**20: (100, 426)}
+"""Compositions a chunk, and numbers of workers; all of the space is 426 chunks of the larger kind."""
+
+ROUNDS = 4
+"""Chunks a worker."""
+
+KINDS = 4
+"""Different chunks that are screened to know what one takes."""
+
+
+def chunks_of(space: CompositionSpace, size: int) -> list[tuple[int, int]]:
+    """Some chunks of about that size, spread over the space."""
+    ranges = list(space.ranges(size))
+    return [ranges[i] for i in np.linspace(len(ranges) // 8, len(ranges) - 2, KINDS).astype(int)]
+
+
+def measured(job: cluster.Job, size: int, folder: Path) -> tuple[float, list[Screened], dict[str, float]]:
+    """Seconds that a chunk takes one core, what comes back, and figures to publish."""
+    taken, found, writing, rows, sent = [], [], [], [], []
+    screen_chunk(job.space.chunk(0, 1000), job.model, job.phases, job.threshold, False, False)
+    (folder / "chunks").mkdir()
+    for number, (start, stop) in enumerate(chunks_of(job.space, size)):
+        started = time.perf_counter()
+        screened = screen_chunk(job.space.chunk(start, stop), job.model, job.phases, job.threshold, False, False)
+        taken.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        write_chunk(folder, "", number, (start, stop), screened)
+        writing.append(time.perf_counter() - started)
+        found.append(screened)
+        rows.append(len(screened.candidates))
+        sent.append(len(pickle.dumps(screened, protocol=5)))
+    seconds = float(np.mean(taken))
+    return (
+        seconds,
+        found,
+        {
+            "compositions a chunk": size,
+            "seconds a chunk, one core": seconds,
+            "candidates a chunk": float(np.mean(rows)),
+            "MB sent back a chunk": float(np.mean(sent)) / 1e6,
+            "seconds to write a chunk": float(np.mean(writing)),
+        },
+    )
+
+
+def farm(address: str, count: int, file: str, seconds: float, folder: str) -> None:
+    """So many workers in this process; they sleep where others screen."""
+    import matscreen.engine.scan  # noqa: F401  (seconds, which are not to be counted later)
+
+    canned = pickle.loads(Path(file).read_bytes())  # noqa: S301 (written above, by this program)
+
+    def sleep(name: str, start: int, stop: int) -> Screened:
+        time.sleep(seconds)
+        return canned[start % len(canned)]
+
+    def forget(plugin: cluster.JobPlugin, state: dict[str, Any]) -> None:
+        vars(plugin).update(state | {"job": None})  # a thousand copies of the model would not fit
+
+    cluster.screen_range = sleep
+    cluster.JobPlugin.__setstate__ = forget  # type: ignore[attr-defined]
+
+    async def live() -> None:
+        options = {"nthreads": 1, "dashboard": False, "local_directory": folder, "memory_limit": 0}
+        workers = [Worker(address, **options) for _ in range(count)]
+        await asyncio.gather(*workers)
+        await asyncio.gather(*(worker.finished() for worker in workers))
+
+    asyncio.run(live())
+
+
+@contextmanager
+def sleepers(count: int, seconds: float, found: list[Screened], folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """A scheduler of `count` sleeping workers: its address and its process."""
+    address, file = f"tcp://127.0.0.1:{PORT}", folder / "canned"
+    file.write_bytes(pickle.dumps(found))
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(PORT)]
+    scheduler = subprocess.Popen([*command, "--no-dashboard", "--dashboard-address", "127.0.0.1:0"])
+    spawn = multiprocessing.get_context("spawn")
+    shares = [count // FARMS + (number < count % FARMS) for number in range(FARMS)]
+    farms = [
+        spawn.Process(target=farm, args=(address, share, str(file), seconds, str(folder)), daemon=True)
+        for share in shares
+        if share
+    ]
+    try:
+        for process in farms:
+            process.start()
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(count, timeout=300)
+        yield address, psutil.Process(scheduler.pid)
+    finally:
+        for process in farms:
+            process.kill()
+            process.join()
+        scheduler.kill()
+        scheduler.wait()
+
+
+def cpu(process: psutil.Process) -> float:
+    used = process.cpu_times()
+    return float(used.user + used.system)
+
+
+def scaled(job: cluster.Job, workers: int, count: int, seconds: float, found: list[Screened]) -> dict[str, float]:
+    """Figures of a scan of `count` chunks on so many sleeping workers."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        with sleepers(workers, seconds, found, folder) as (address, scheduler):
+            before, own = cpu(scheduler), time.process_time()
+            size = len(job.space) // count
+            run = scan(job.space, job.model, job.phases, folder / "run", job.threshold, False, size, None, address)
+            used, own = cpu(scheduler) - before, time.process_time() - own
+        told = events(run.path)
+        connected = next(event["time"] for event in told if event["event"] == "connected")
+        done = [event["time"] for event in told if event["event"] == "chunk"]
+        merging = run.summary["throughput"]["merge_seconds"]
+    begun, first, last = (datetime.fromisoformat(text) for text in (connected, done[0], done[-1]))
+    elapsed = (last - first).total_seconds() + seconds
+    figures = {
+        "workers": workers,
+        "chunks": len(done),
+        "s until all know the job": (first - begun).total_seconds() - seconds,
+        "seconds from then on": elapsed,
+        "chunks/s": len(done) / elapsed,
+        "chunks/s if nothing but screening took time": workers / seconds,
+        "share of that": len(done) / elapsed * seconds / workers,
+        "scheduler, ms of CPU a chunk": 1e3 * used / len(done),
+        "client, ms of CPU a chunk, with the merge": 1e3 * own / len(done),
+        "merge, s": merging,
+    }
+    print(figures, flush=True)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few workers, small chunks; nothing is written")
+    quick = parser.parse_args().quick
+    os.environ["DASK_LOGGING__DISTRIBUTED"] = "error"
+    torch.set_num_threads(1)
+    space, model, phases = CompositionSpace("all"), models.load(), PhaseTable.load()
+    job = cluster.Job(space, model, phases, 0.2, False, False)
+    figures: dict[str, Any] = {"MB of the job, sent once to each worker": len(cloudpickle.dumps(job)) / 1e6}
+    for size, plan in ({2**12: (4, 40)} if quick else PLANS).items():
+        with tempfile.TemporaryDirectory() as temporary:
+            seconds, found, told = measured(job, size, Path(temporary))
+        print(told, flush=True)
+        most = len(space) // size
+        figures[f"chunks of {size:,}"] = told | {
+            "scans": [
+                scaled(job, workers, min(max(ROUNDS * workers, 64), max(most, workers)), seconds, found)
+                for workers in plan
+            ]
+        }
+    if not quick:
+        publish("scaling", figures)
+
+
+if __name__ == "__main__":
+    main()
