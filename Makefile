@@ -3,12 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 ELEMENTS ?= Li,Na,Mg,Al,Si,Ca,Ti,V,Mn,Fe,Ni,Zn,S,O
 
-.PHONY: help setup scan test test-slow faults lint bench clean
+.PHONY: help setup scan test test-slow faults coverage mutants audit lint bench clean
 
 help:
 	@echo "make scan    scan all compositions of 14 elements and list the best candidates"
 	@echo "make test    run the tests; make test-slow those that take minutes"
 	@echo "make faults  kill, starve and damage scans, fuzz readers, for hours; writes docs/reliability.md"
+	@echo "make coverage which lines do the tests run? make mutants: do they notice small errors?"
+	@echo "make audit   known vulnerabilities and licences of all packages"
 	@echo "make lint    check style, types and the direction of imports"
 	@echo "make bench   measure every figure of the README, against its peers"
 	@echo "make setup   only make .venv; make clean removes it"
@@ -31,11 +33,12 @@ scan: .venv/.run
 
 # Numba does not notice when a function changes that a cached one calls from another file.
 .venv/.kernels: $(wildcard kernels/*/*.py) | .venv/.dev
-	@rm -f kernels/*/__pycache__/*.nbi kernels/*/__pycache__/*.nbc
+	@rm -rf .venv/numba kernels/*/__pycache__/*.nbi kernels/*/__pycache__/*.nbc
 	@touch $@
 
+# Two processes, each with whole files of tests.
 test: .venv/.dev .venv/.kernels
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow' -n 2 --dist loadfile
 
 test-slow: .venv/.dev .venv/.kernels
 	$(BIN)/pytest -m slow
@@ -43,6 +46,23 @@ test-slow: .venv/.dev .venv/.kernels
 faults: .venv/.dev .venv/.kernels
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fuzz]'
 	MATSCREEN_FAULTS=long $(BIN)/pytest tests/faults
+
+.venv/.checks: .venv/.dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,checks]'
+	@touch $@
+
+# Compiled kernels leave no trace: their tests once more, as Python.
+coverage: .venv/.checks .venv/.kernels
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m 'not slow'
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run --append -m pytest tests/kernels -W ignore
+	$(BIN)/coverage report
+
+mutants: .venv/.checks
+	$(BIN)/python tests/mutants.py
+
+audit: .venv/.checks
+	$(BIN)/python .ci/audit.py
 
 # The three folders as one package, for tools that read files instead of importing.
 .venv/house: .venv/.run

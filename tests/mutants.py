@@ -29,9 +29,6 @@ sys.path.insert(0, str(ROOT))
 
 from bench.harness import publish  # noqa: E402
 
-SLOWEST = 600
-"""Seconds after which tests of a mutant are taken to hang, which somebody would notice."""
-
 
 @dataclass(frozen=True)
 class Target:
@@ -99,14 +96,16 @@ def judge(target: Target, count: int, chance: random.Random) -> dict[str, Any]:
     """How many of `count` errors the tests notice, and those that they do not."""
     os.environ["NUMBA_DISABLE_JIT"] = str(int(target.interpreted))
     command = f"{sys.executable} -m pytest -x -q -p no:cacheprovider -W ignore {target.tests}"
+    started = time.monotonic()
     subprocess.run(command, shell=True, check=True, stdout=subprocess.DEVNULL)  # noqa: S602 (ours; without errors they pass)
+    patience = 2 * (time.monotonic() - started)  # then they are taken to hang, which somebody would notice
     places = mutations([Path(name) for name in target.files])
     chosen = chance.sample(sorted(places), min(count, len(places)))
     tried, killed, alive = 0, 0, []
     for number, place in enumerate(chosen, 1):
         spec = chance.choice(places[place])
         started = time.monotonic()
-        result = mutating.mutate_and_test([spec], command, SLOWEST)
+        result = mutating.mutate_and_test([spec], command, patience)
         if result.worker_outcome != WorkerOutcome.NORMAL:  # it could not make this error
             continue
         tried += 1
