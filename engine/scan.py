@@ -272,16 +272,16 @@ def _screen_chunks(
     attempts: Counter[int] = Counter()
     numbers: dict[Future[Screened], int] = {}
     finished: SimpleQueue[Future[Screened]] = SimpleQueue()
-    most, counted = 0, -math.inf
+    most, counted, alone = 0, -math.inf, False
     try:
         _teach(client, JobPlugin(name, job))
         while waiting or numbers:
             if time.monotonic() > counted + PATIENCE_SECONDS:  # workers come and go
                 threads, counted = threads_of(client), time.monotonic()
-                if not threads and most:
+                if not threads and not alone:
                     log.write("no workers")
                     notice("the cluster has no workers left; waiting for some")
-                most = 2 * threads
+                most, alone = 2 * threads, not threads
             while waiting and len(numbers) < most:
                 number = waiting.popleft()
                 attempts[number] += 1

@@ -47,6 +47,34 @@ def test_workers_that_are_killed(
         cluster.stop(*started)
 
 
+def test_no_worker_is_left(
+    children: Children, reference: Path, whole: Path, tmp_path: Path, chance: np.random.Generator, record: Record
+) -> None:
+    fault = "all Dask workers are killed (SIGKILL); the scan says so, and another one comes"
+    address = f"tcp://127.0.0.1:{PORT - 2}"
+    started = [cluster.scheduler(address)]
+    try:
+        for trial in record.trials(fault, trials(1, 10)):
+            path, said = tmp_path / f"{trial}", tmp_path / f"said{trial}"
+            only = cluster.worker(address, "--nthreads", "2", "--no-nanny")
+            started.append(only)
+            cluster.ready(address, 1)
+            scanning = children.start(*scan_of(reference, path), "--scheduler", address, said=said)
+            cluster.wait_for_chunks(path, int(chance.integers(0, 10)))
+            cluster.stop(only)
+            deadline = time.monotonic() + 60
+            while "the cluster has no workers left" not in said.read_text():
+                assert time.monotonic() < deadline, said.read_text()
+                time.sleep(0.1)
+            last = cluster.worker(address, "--nthreads", "2", "--no-nanny")
+            started.append(last)
+            assert children.wait(scanning) == 0, said.read_text()
+            assert candidates_of(path) == candidates_of(whole)
+            cluster.stop(last)
+    finally:
+        cluster.stop(*started)
+
+
 def test_schedulers_that_are_killed(
     children: Children, reference: Path, whole: Path, tmp_path: Path, chance: np.random.Generator, record: Record
 ) -> None:
