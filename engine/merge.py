@@ -18,8 +18,7 @@ ROWS = 2**20
 """Candidates sorted at a time; a process that merges twice as many needs 0.9 GB at its peak."""
 
 KEY = "hull_distance_ev_atom"
-_BIN = 1e-3  # eV/atom; far finer than the range, far coarser than the number of candidates
-_LOWEST, _HIGHEST = -100.0, 100.0  # eV/atom; what lies beyond is in the first or last range
+_CUTS = np.arange(-100_000, 100_001) / 1000  # eV/atom; fine against what distances there are, few against candidates
 
 
 def merge(files: Sequence[Path], rows: int = ROWS) -> Iterator[pa.Table]:
@@ -27,16 +26,15 @@ def merge(files: Sequence[Path], rows: int = ROWS) -> Iterator[pa.Table]:
 
     A table holds at most `rows` candidates, or all within 0.001 eV/atom if those are more. At least one is given.
     """
-    bins = round((_HIGHEST - _LOWEST) / _BIN)
-    counts = np.zeros(bins, np.int64)
+    counts = np.zeros(len(_CUTS) + 1, np.int64)
     for file in files:
         distance = pq.read_table(file, columns=[KEY], partitioning=None)[KEY].to_numpy()
-        counts += np.bincount(((distance - _LOWEST) / _BIN).clip(0, bins - 1).astype(np.int64), minlength=bins)
+        counts += np.bincount(np.searchsorted(_CUTS, distance, side="right"), minlength=len(counts))
     filled = np.flatnonzero(counts)
     low = -np.inf
     while len(filled):
         fits = max(int(np.searchsorted(np.cumsum(counts[filled]), rows, side="right")), 1)
-        high = np.inf if fits == len(filled) else _LOWEST + filled[fits] * _BIN
+        high = np.inf if fits == len(filled) else _CUTS[filled[fits] - 1]
         yield _sorted_range(files, low, high)
         low, filled = high, filled[fits:]
     if low == -np.inf:

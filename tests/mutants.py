@@ -42,7 +42,7 @@ class Target:
 TARGETS = {
     "run directory": Target(
         ("engine/rundir.py", "engine/merge.py", "models/files.py"),
-        "tests/engine/test_rundir.py tests/engine/test_scan.py -k 'rundir or merged'",
+        "tests/engine/test_rundir.py tests/engine/test_merge.py",
         interpreted=False,
     ),
     "hull": Target(

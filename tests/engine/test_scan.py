@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from distributed import Client, Future
@@ -18,7 +17,6 @@ from distributed.comm.core import CommClosedError
 
 from matscreen.engine import CompositionSpace, PhaseTable, resume, rundir, scan, schema, screen
 from matscreen.engine.journal import events
-from matscreen.engine.merge import merge
 from matscreen.engine.scan import Progress
 from matscreen.engine.verify import verify
 from matscreen.models import Model
@@ -64,22 +62,6 @@ def test_candidates_are_those_that_a_plain_loop_finds(whole: Path, model: Model,
     assert summary["by_arity"]["3"]["compositions"] == 56 * 109
     systems = set(table.filter(pq.filters_to_expression([("n_elements", "==", 3)]))["chemical_system"].to_pylist())
     assert summary["by_arity"]["3"]["systems_with_candidate"] == len(systems)
-
-
-def test_candidates_too_many_for_memory_are_merged_in_parts(whole: Path, tmp_path: Path) -> None:
-    files = sorted((whole / "chunks").glob("*.parquet"))
-    at_once = rundir.read_candidates(whole)
-    parts = list(merge(files, rows=300))
-    assert len(parts) > len(at_once) / 300
-    assert pa.concat_tables(parts).equals(at_once)
-    at = at_once.column_names.index("hull_distance_ev_atom")
-    tied = at_once.set_column(at, at_once.schema.field(at), pa.array(np.full(len(at_once), -0.5)))
-    for name, rows in (("a", tied.slice(0, 700)), ("b", tied.slice(700))):
-        pq.write_table(rows, tmp_path / name)
-    (merged,) = merge([tmp_path / "b", tmp_path / "a"], rows=10)  # one distance is never torn apart
-    assert merged["id"].to_pylist() == sorted(at_once["id"].to_pylist())
-    (nothing,) = merge([])
-    assert nothing.equals(schema.CANDIDATES.empty_table())
 
 
 def test_screen_is_what_scan_does(whole: Path, model: Model, phases: PhaseTable) -> None:
