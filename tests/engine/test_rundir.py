@@ -175,7 +175,7 @@ def test_another_reference(path: Path, config: RunConfig, known: PhaseTable) -> 
         rundir.read_phases(path, config)
     for content in (b"", b"PAR1", b"no table at all"):
         (path / "phases.parquet").write_bytes(content)
-        with pytest.raises(JobError, match="phases.parquet cannot be read: Parquet "):
+        with pytest.raises(JobError, match="phases.parquet cannot be read: Could not open Parquet"):
             rundir.read_phases(path, config)
 
 
