@@ -38,8 +38,8 @@ PORT = 18770
 FARMS = 8
 """Processes that hold the sleeping workers."""
 
-PLANS = {2**16: (10, 100, 300, 1000), 2**20: (100, 426)}
-"""Compositions a chunk, and numbers of workers; all of the space is 426 chunks of the larger kind."""
+PLANS = {2**16: (10, 100, 300, 1000), 2**20: (426,)}
+"""Compositions a chunk, and numbers of workers; all of the space is 426 chunks of the default size, the larger one."""
 
 ROUNDS = 4
 """Chunks a worker."""
