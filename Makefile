@@ -55,7 +55,8 @@ faults: .venv/.dev .venv/.kernels
 coverage: .venv/.checks .venv/.kernels
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -m 'not slow'
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run --append -m pytest tests/kernels -W ignore
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest tests/kernels -W ignore
+	$(BIN)/coverage combine
 	$(BIN)/coverage report
 
 mutants: .venv/.checks
@@ -78,4 +79,4 @@ bench: .venv/.dev
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist *.egg-info .coverage*

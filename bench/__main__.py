@@ -18,6 +18,7 @@ for name in (
     "cascade",
     "scan",
     "memory",
+    "scaling",
     "recovery",
 ):
     subprocess.run([sys.executable, "-m", f"bench.{name}"], check=True)

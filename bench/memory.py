@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,8 @@ def resident(parent: subprocess.Popen[bytes]) -> int:
     return max(sizes)
 
 
-def watched(arguments: tuple[str, ...], folder: Path) -> tuple[dict[str, list[tuple[float, int]]], Path]:
-    """(seconds, bytes) of each process over a scan, and where the run is."""
+def watched(arguments: tuple[str, ...], folder: Path) -> tuple[dict[str, list[tuple[float, int]]], float, Path]:
+    """(seconds, bytes) of each process over a scan, when that began, and where the run is."""
     address, environment = f"tcp://127.0.0.1:{PORT}", os.environ | {"DASK_LOGGING__DISTRIBUTED": "error"}
 
     def start(*command: str) -> subprocess.Popen[bytes]:
@@ -68,17 +69,19 @@ def watched(arguments: tuple[str, ...], folder: Path) -> tuple[dict[str, list[tu
             client.wait_for_workers(1, timeout=60)
         scan = ("matscreen.engine.cli", "scan", *arguments, "--scheduler", address, "--out", str(path), "--top", "3")
         parts["client"] = start(*scan)
-        started = time.monotonic()
+        started = time.time()
         while parts["client"].poll() is None:
             for name, process in parts.items():
-                curves[name].append((time.monotonic() - started, resident(process)))
+                curves[name].append((time.time() - started, resident(process)))
             time.sleep(1)
         if parts["client"].returncode:
             raise SystemExit("the scan failed")
     finally:
         for process in [process for part in parts.values() for process in family(part)]:
             process.kill()
-    return curves, path
+        for part in parts.values():
+            part.wait()
+    return curves, started, path
 
 
 def drift(curve: list[tuple[float, int]], begin: float, end: float) -> float:
@@ -98,20 +101,22 @@ def main() -> None:
     axes = drawn.subplots(1, len(SPACES))
     for axis, (name, arguments) in zip(axes, SPACES.items(), strict=True):
         if quick:
-            arguments = ("Li-Fe-Ti-P-O-S", *arguments[-3:]) if "--exact" in arguments else ("Li-Fe-Ti-P-O-S",)
+            arguments = ("Li-Fe-Ti-P-O-S", *arguments[1 : 3 + ("--exact" in arguments)])
         with tempfile.TemporaryDirectory() as temporary:
-            curves, path = watched(arguments, Path(temporary))
+            curves, started, path = watched(arguments, Path(temporary))
             summary = json.loads((path / "summary.json").read_text())
-            chunks = [event for event in events(path) if event["event"] == "chunk"]
+            told = events(path)
         rates = summary["throughput"]
-        end = curves["client"][-1][0] - rates["merge_seconds"]
-        begin = end - rates["last_session_seconds"]
+        chunks = [event for event in told if event["event"] == "chunk"]
+        begin, end, merged = (
+            datetime.fromisoformat(event["time"]).timestamp() - started for event in (told[0], chunks[-1], told[-1])
+        )
         figures[name] = {
             "arguments": " ".join(arguments),
             "compositions": summary["compositions"],
             "candidates": summary["candidates"],
             "chunks": len(chunks),
-            "seconds": rates["last_session_seconds"] + rates["merge_seconds"],
+            "seconds": merged - begin,
             "merge seconds": rates["merge_seconds"],
             "peak, GiB": {part: max(size for _, size in curve) / GIB for part, curve in curves.items()},
             "growth over the second half of the scan, GiB": {
@@ -125,7 +130,7 @@ def main() -> None:
         for part, curve in curves.items():
             seconds, sizes = np.array(curve).T
             axis.plot(seconds / 60, sizes / GIB, label=part, linewidth=1)
-        axis.axvspan(end / 60, curves["client"][-1][0] / 60, color="0.92", label="merge")
+        axis.axvspan(end / 60, merged / 60, color="0.92", label="merge")
         axis.set(title=f"{name}: {summary['compositions']:,}", xlabel="minutes", ylim=(0, None))
     axes[0].set_ylabel("memory, GiB")
     axes[0].legend(frameon=False, fontsize=8)

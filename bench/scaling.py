@@ -1,9 +1,9 @@
 """How far a scan scales: real scans on up to 1,000 Dask workers that sleep as long as a chunk takes one core.
 
 A chunk is screened once to know how long that is and what comes back. Then the scheduler, the client and everything
-that goes between them and the workers are the real ones: each worker has its own connections and heartbeats, gets the
-job, is given chunks and sends back as many candidates as that chunk had; the client writes them. Only the screening
-sleeps, so that two cores can hold a thousand workers.
+that goes between them and the workers are the real ones: each worker has its own connections and heartbeats, is given
+chunks and sends back as many candidates as that chunk had; the client writes them. Only the screening sleeps, and the
+job itself (model and phases) is not sent, so that two cores can hold a thousand workers.
 """
 
 import argparse
@@ -38,8 +38,10 @@ PORT = 18770
 FARMS = 8
 """Processes that hold the sleeping workers."""
 
-PLANS = {2**16: (10, 100, 300, 1000), 2**20: (426,)}
-"""Compositions a chunk, and numbers of workers; all of the space is 426 chunks of the default size, the larger one."""
+SIZE = 2**16
+"""Compositions a chunk: what a scan of four million takes by default, a sixteenth of what larger ones take."""
+
+WORKERS = (10, 30, 100, 300, 1000)
 
 ROUNDS = 4
 """Chunks a worker."""
@@ -109,11 +111,7 @@ def farm(address: str, count: int, file: str, seconds: float, folder: str) -> No
         time.sleep(seconds)
         return canned[start % len(canned)]
 
-    def forget(plugin: cluster.JobPlugin, state: dict[str, Any]) -> None:
-        vars(plugin).update(state | {"job": None})  # a thousand copies of the model would not fit
-
     cluster.screen_range = sleep
-    cluster.JobPlugin.__setstate__ = forget  # type: ignore[attr-defined]
 
     async def live() -> None:
         options = {"nthreads": 1, "dashboard": False, "local_directory": folder, "memory_limit": 0}
@@ -175,7 +173,7 @@ def scaled(job: cluster.Job, workers: int, count: int, seconds: float, found: li
     figures = {
         "workers": workers,
         "chunks": len(done),
-        "s until all know the job": (first - begun).total_seconds() - seconds,
+        "seconds until the first chunk began": (first - begun).total_seconds() - seconds,
         "seconds from then on": elapsed,
         "chunks/s": len(done) / elapsed,
         "chunks/s if nothing but screening took time": workers / seconds,
@@ -198,18 +196,15 @@ def main() -> None:
     job = cluster.Job(space, model, phases, 0.2, False, False)
     figures: dict[str, Any] = {"MB of the job, sent once to each worker": len(cloudpickle.dumps(job)) / 1e6}
     figures |= larger_formulas(model, phases)
+    with tempfile.TemporaryDirectory() as temporary:
+        seconds, found, told = measured(job, SIZE // 16 if quick else SIZE, Path(temporary))
+    figures |= told
     print(figures, flush=True)
-    for size, plan in ({2**12: (4, 40)} if quick else PLANS).items():
-        with tempfile.TemporaryDirectory() as temporary:
-            seconds, found, told = measured(job, size, Path(temporary))
-        print(told, flush=True)
-        most = len(space) // size
-        figures[f"chunks of {size:,}"] = told | {
-            "scans": [
-                scaled(job, workers, min(max(ROUNDS * workers, 64), max(most, workers)), seconds, found)
-                for workers in plan
-            ]
-        }
+    cluster.JobPlugin.__getstate__ = lambda plugin: {"name": plugin.name, "job": None}  # type: ignore[method-assign]
+    figures["scans"] = [
+        scaled(job, workers, max(ROUNDS * workers, 64), seconds, found)
+        for workers in (WORKERS[:2] if quick else WORKERS)
+    ]
     if not quick:
         publish("scaling", figures)
 

@@ -100,7 +100,7 @@ def cluster(scheduler: str | None, slurm: int, cuda: bool, say: Callable[[str], 
 def connect(scheduler: str | None, workers: int) -> Iterator[Client]:
     """A client of the cluster at `scheduler`, else of `workers` threads here.
 
-    InputError if no scheduler answers, or it has no workers.
+    InputError if no scheduler answers.
     """
     quiet = {
         "distributed.worker.memory.terminate": False,  # this process is the worker: its memory is ours to bound
@@ -132,9 +132,15 @@ def connect(scheduler: str | None, workers: int) -> Iterator[Client]:
     except (OSError, ValueError, TypeError) as error:  # the last without the keys that it wants
         raise InputError(f"no Dask scheduler answers at {scheduler}: {str(error).splitlines()[0]}") from None
     with client:
-        if not threads_of(client):
-            raise InputError(f"the Dask scheduler at {scheduler} has no workers yet; start some first")
         yield client
+
+
+def need_workers(scheduler: str | None) -> None:
+    """InputError if no scheduler answers at that address, or if it has no workers."""
+    if scheduler is not None:
+        with connect(scheduler, 0) as client:
+            if not threads_of(client):
+                raise InputError(f"the Dask scheduler at {scheduler} has no workers yet; start some first")
 
 
 def threads_of(client: Client) -> int:

@@ -20,7 +20,17 @@ import pyarrow as pa
 from distributed import Client, Future
 
 from matscreen.engine import rundir
-from matscreen.engine.cluster import GONE, LOST, Job, JobPlugin, connect, dashboard_of, screen_range, threads_of
+from matscreen.engine.cluster import (
+    GONE,
+    LOST,
+    Job,
+    JobPlugin,
+    connect,
+    dashboard_of,
+    need_workers,
+    screen_range,
+    threads_of,
+)
 from matscreen.engine.journal import Journal, journal, resources
 from matscreen.engine.merge import merge
 from matscreen.engine.reference import PhaseTable
@@ -143,9 +153,7 @@ def scan(
         reference={"name": phases.name, "origin": phases.origin, "checksum": phases.checksum},
     )
     workers = _workers(workers)
-    if scheduler is not None:
-        with connect(scheduler, workers):
-            pass  # before anything is written
+    need_workers(scheduler)  # before anything is written
     rundir.create(path, config, phases.table, _versions())
     job = Job(space, model, phases, threshold, charge_neutral, exact)
     return _run(path, config, job, workers, scheduler, report, notice)
@@ -168,6 +176,7 @@ def resume(
     path = Path(path)
     config = rundir.read_config(path)
     job = reopen(path, config)
+    need_workers(scheduler)
     return _run(path, config, job, _workers(workers), scheduler, report, notice)
 
 
@@ -280,7 +289,7 @@ def _screen_chunks(
                 threads, counted = threads_of(client), time.monotonic()
                 if not threads and not alone:
                     log.write("no workers")
-                    notice("the cluster has no workers left; waiting for some")
+                    notice("the cluster has no workers; waiting for some")
                 most, alone = 2 * threads, not threads
             while waiting and len(numbers) < most:
                 number = waiting.popleft()

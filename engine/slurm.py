@@ -1,6 +1,9 @@
 """Workers that are jobs of SLURM, as many as wanted for as long as a scan takes (dask-jobqueue)."""
 
+import logging
+import resource
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,9 +13,19 @@ from distributed import Client
 from matscreen.engine.libraries import library
 from matscreen.models.errors import InputError, JobError
 
-MOST_JOBS = 100_000
+MOST_JOBS = 1000
+"""Each is a process that asks for it and several connections of the scheduler, which is in this process."""
+
 LOOK_SECONDS = 15
-"""While no job has begun to work: how often to ask SLURM whether any is still to come."""
+"""How often to ask SLURM which of the jobs are still to come or at work."""
+
+ANSWER_SECONDS = 60
+
+OVER = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
+"""States of jobs that will not come again; `squeue` names them for some minutes."""
+
+RENEWALS = 20
+"""How often a job is asked for again, on average: nodes on which none can work must not be tried for ever."""
 
 
 @contextmanager
@@ -20,7 +33,7 @@ def slurm_jobs(count: int, say: Callable[[str], None]) -> Iterator[str]:
     """Address of a scheduler in this process with `count` jobs, the first of which works.
 
     Dask's configuration describes the jobs (jobqueue.slurm: queue, cores, memory, walltime, interface). One that ends,
-    as at its walltime, is asked for again.
+    as at its walltime, or that SLURM did not take, is asked for again.
 
     InputError for a package or a configuration that is missing, or jobs that SLURM would refuse; JobError if all of
     them end before one has worked.
@@ -28,6 +41,9 @@ def slurm_jobs(count: int, say: Callable[[str], None]) -> Iterator[str]:
     if not 0 < count <= MOST_JOBS:
         raise InputError(f"--slurm takes a number of jobs from 1 to {MOST_JOBS:,}, not {count}")
     jobqueue = library("dask_jobqueue", "slurm")
+    logging.getLogger("tornado.application").setLevel(logging.CRITICAL)  # a job that is refused is told below
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     try:
         cluster = jobqueue.SLURMCluster()
     except (ValueError, TypeError, OSError, RuntimeError) as error:
@@ -37,37 +53,79 @@ def slurm_jobs(count: int, say: Callable[[str], None]) -> Iterator[str]:
         tried = _slurm("sbatch", "--test-only", script=cluster.job_script())
         if tried.returncode:
             raise _refusal(tried.stderr.removeprefix("sbatch: error: "))
-        cluster.adapt(minimum_jobs=count, maximum_jobs=count)
+        cluster.scale(jobs=count)
         say(f"asked SLURM for {count:,} job(s); waiting for the first to begin")
         with Client(cluster) as client:
             _wait_for_the_first(client, cluster)
-        yield str(cluster.scheduler_address)
+        ended = threading.Event()
+        watch = threading.Thread(target=_renew, args=(cluster, count, say, ended), daemon=True)
+        watch.start()
+        try:
+            yield str(cluster.scheduler_address)
+        finally:
+            ended.set()
+            watch.join()
 
 
 def _refusal(said: str) -> InputError:
     first = (said.splitlines() or ["no reason given"])[0]
-    return InputError(f"no SLURM jobs (see jobqueue.slurm in Dask's configuration): {first}")
+    return InputError(f"SLURM takes no such jobs (see jobqueue.slurm in Dask's configuration): {first}")
 
 
 def _wait_for_the_first(client: Client, cluster: Any) -> None:
-    asked = False
+    looks = 0
     while not client.scheduler_info()["workers"]:
         try:
             client.wait_for_workers(1, timeout=LOOK_SECONDS)
         except TimeoutError:
-            jobs = {job.job_id for job in cluster.workers.values()} - {None}
-            queue = _slurm("squeue", "--noheader", "--format", "%A")
-            gone = asked and queue.returncode == 0 and not jobs & set(queue.stdout.split())
-            if gone:
+            looks += 1
+            gone = _gone(cluster)
+            if looks > 1 and gone is not None and len(gone) == len(cluster.workers):
                 raise JobError(
-                    "the SLURM jobs ended before one had connected; slurm-JOB.out, or the log-directory of "
-                    "jobqueue.slurm, tells why"
+                    "the SLURM jobs were refused or ended before one had connected; slurm-JOB.out, or the "
+                    "log-directory of jobqueue.slurm, tells why"
                 ) from None
-            asked = bool(jobs)
+
+
+def _renew(cluster: Any, count: int, say: Callable[[str], None], ended: threading.Event) -> None:
+    """Ask again for jobs that are no more, until `ended`."""
+    left = RENEWALS * count
+    while not ended.wait(LOOK_SECONDS):
+        gone = _gone(cluster)
+        if not gone:
+            continue
+        if left < len(gone):
+            say(f"{len(gone):,} SLURM job(s) ended again and again and are not asked for any more")
+            return
+        left -= len(gone)
+        say(f"{len(gone):,} SLURM job(s) ended; asked for again")
+
+        async def forget(names: list[str] = gone) -> None:
+            for name in names:
+                cluster.workers.pop(name, None)
+            cluster.scale(jobs=count)
+
+        cluster.sync(forget)
+
+
+def _gone(cluster: Any) -> list[str] | None:
+    """Names of jobs that SLURM did not take or has no more; None if it does not answer."""
+    try:
+        queue = _slurm("squeue", "--me", "--states=all", "--noheader", "--format", "%A %T")
+    except subprocess.TimeoutExpired:
+        return None
+    if queue.returncode:
+        return None
+    states = dict(line.split(maxsplit=1) for line in queue.stdout.splitlines())
+    alive = {job for job, state in states.items() if state not in OVER}
+    wanted = dict(cluster.workers)
+    return [name for name in cluster.worker_spec if name not in wanted or wanted[name].job_id not in alive]
 
 
 def _slurm(*command: str, script: str = "") -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, input=script, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
+        )
     except FileNotFoundError:
         raise InputError(f"no SLURM here: {command[0]} is not installed") from None

@@ -20,7 +20,7 @@ import pyarrow.ipc
 import torch
 
 from matscreen.engine import schema
-from matscreen.engine.cluster import connect, threads_of
+from matscreen.engine.cluster import connect, need_workers, threads_of
 from matscreen.engine.ebsd.crystals import checksum
 from matscreen.engine.ebsd.grid import orientation_grid
 from matscreen.kernels.disorientation import SYMMETRY
@@ -106,6 +106,7 @@ def simulate(
         file.unlink()  # damaged, or none of its own
     done = sum(len(parts[n]) for n in there)
     report(done, len(grid))
+    need_workers(scheduler)
     with connect(scheduler, workers) as client:
         threads = threads_of(client)
         job = client.scatter((crystal, geometry), broadcast=True)

@@ -60,18 +60,19 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     started = []
     try:
         for daemon in (("slurmctld", "-D", "-c"), *(("slurmd", "-D", "-N", name) for name in NODES)):
-            log = (folder / f"{daemon[-1]}.log").open("wb")
-            started.append(subprocess.Popen(daemon, env=os.environ | environment, stdout=log, stderr=log))
+            with (folder / f"{daemon[-1]}.log").open("wb") as log:
+                started.append(subprocess.Popen(daemon, env=os.environ | environment, stdout=log, stderr=log))
         deadline = time.monotonic() + 60
         while told(environment, "sinfo", "--noheader", "--format", "%D %t") != ["2 idle"]:
             assert time.monotonic() < deadline, "SLURM's nodes are not there"
             time.sleep(0.2)
         yield environment
     finally:
+        told(environment, "scancel", "--full", *jobs(environment))
         for process in started:
             process.terminate()
         for process in started:
-            process.wait()
+            process.wait(timeout=30)
 
 
 def told(environment: dict[str, str], *command: str) -> list[str]:

@@ -60,10 +60,10 @@ def test_no_worker_is_left(
             started.append(only)
             cluster.ready(address, 1)
             scanning = children.start(*scan_of(reference, path), "--scheduler", address, said=said)
-            cluster.wait_for_chunks(path, int(chance.integers(0, 10)))
+            cluster.wait_for_chunks(path, int(chance.integers(0, 5)))
             cluster.stop(only)
             deadline = time.monotonic() + 60
-            while "the cluster has no workers left" not in said.read_text():
+            while "the cluster has no workers" not in said.read_text():
                 assert time.monotonic() < deadline, said.read_text()
                 time.sleep(0.1)
             last = cluster.worker(address, "--nthreads", "2", "--no-nanny")
