@@ -97,26 +97,29 @@ def judge(target: Target, count: int, chance: random.Random) -> dict[str, Any]:
     os.environ["NUMBA_DISABLE_JIT"] = str(int(target.interpreted))
     command = f"{sys.executable} -m pytest -x -q -p no:cacheprovider -W ignore {target.tests}"
     started = time.monotonic()
-    subprocess.run(command, shell=True, check=True, stdout=subprocess.DEVNULL)  # noqa: S602 (ours; without errors they pass)
-    patience = 2 * (time.monotonic() - started)  # then they are taken to hang, which somebody would notice
+    without = subprocess.run(command, shell=True, check=False, capture_output=True, text=True)  # noqa: S602 (ours)
+    if without.returncode:
+        raise SystemExit(f"the tests fail without any error: {command}\n{without.stdout[-3000:]}")
+    patience = 3 * (time.monotonic() - started)  # then they are taken to hang, which somebody would notice
     places = mutations([Path(name) for name in target.files])
     chosen = chance.sample(sorted(places), min(count, len(places)))
-    tried, killed, alive = 0, 0, []
+    tried, killed, hung, alive = 0, 0, 0, []
     for number, place in enumerate(chosen, 1):
         spec = chance.choice(places[place])
         started = time.monotonic()
         result = mutating.mutate_and_test([spec], command, patience)
-        if result.worker_outcome != WorkerOutcome.NORMAL:  # it could not make this error
-            continue
+        if result.worker_outcome != WorkerOutcome.NORMAL or result.test_outcome == TestOutcome.INCOMPETENT:
+            continue  # it could not make this error
         tried += 1
         dead = result.test_outcome != TestOutcome.SURVIVED
         killed += dead
+        hung += result.output == "timeout"
         if not dead:
             changed = [line for line in str(result.diff).splitlines() if line.startswith(("-", "+"))]
             alive.append({"file": str(spec.module_path), "line": spec.start_pos[0], "change": changed[-2:]})
         told = f"{number} of {len(chosen)} · {spec.module_path}:{spec.start_pos[0]} {spec.operator_name}"
         print(f"{told} · {'noticed' if dead else 'SURVIVED'} · {time.monotonic() - started:.0f} s", flush=True)
-    return {"places": len(places), "tried": tried, "noticed": killed, "survived": alive}
+    return {"places": len(places), "tried": tried, "noticed": killed, "of these, hung": hung, "survived": alive}
 
 
 def main() -> None:

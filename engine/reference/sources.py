@@ -15,8 +15,8 @@ import platformdirs
 from matscreen.models.errors import JobError
 from matscreen.models.files import write_atomically
 
-ANSWER_SECONDS, DOWNLOAD_SECONDS = 15, 600
-"""How long the index may be silent, and how long all of a download may take."""
+DOWNLOAD_SECONDS = 600
+"""How long all of a download may take; how long an index may be silent, and how often it is asked, pip decides."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _download(source: Source) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder) / "wanted.txt"
         wanted.write_text(f"{source.wheel} --hash=sha256:{source.wheel_sha256}\n")
-        options = ["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", f"--timeout={ANSWER_SECONDS}"]
+        options = ["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
         command = [sys.executable, "-m", "pip", "download", *options, "--dest", folder, "--requirement", str(wanted)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DOWNLOAD_SECONDS)
