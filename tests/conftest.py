@@ -4,7 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # two processes that compile kernels into one folder at once can crash
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch's threads of two processes wait for each other on two cores
+    # Two processes that compile kernels into one folder at once can crash.
     os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".venv/numba" / os.environ["PYTEST_XDIST_WORKER"])
 
 import torch

@@ -83,6 +83,7 @@ def test_bad_input_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("matscreen.engine.cluster.CONNECT_SECONDS", 1)
     assert run(*arguments) == 2
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
