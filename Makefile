@@ -51,11 +51,11 @@ faults: .venv/.dev .venv/.kernels
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,checks]'
 	@touch $@
 
-# Compiled kernels leave no trace: their tests once more, as Python.
+# Compiled kernels leave no trace: against their definitions once more, as Python.
 coverage: .venv/.checks .venv/.kernels
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -m 'not slow'
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest tests/kernels -W ignore
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest tests/kernels/test_parity.py -W ignore
 	$(BIN)/coverage combine
 	$(BIN)/coverage report
 

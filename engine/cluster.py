@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,14 +112,18 @@ def connect(scheduler: str | None, workers: int) -> Iterator[Client]:
     }
     if scheduler is None:
         threads_before = torch.get_num_threads()
-        with dask.config.set(quiet):
-            threads = LocalCluster(
-                n_workers=1,
-                threads_per_worker=workers,
-                processes=False,
-                dashboard_address="127.0.0.1:0",  # nobody else's business
-                silence_logs=50,
-            )
+        try:
+            with dask.config.set(quiet):
+                threads = LocalCluster(
+                    n_workers=1,
+                    threads_per_worker=workers,
+                    processes=False,
+                    dashboard_address="127.0.0.1:0",  # nobody else's business
+                    silence_logs=50,
+                )
+        except (RuntimeError, OSError) as error:  # Dask keeps a folder there
+            said = (str(error.__cause__ or error) or type(error).__name__).splitlines()[0]
+            raise JobError(f"cannot start to work here: {said}; is there room in {tempfile.gettempdir()}?") from None
         try:
             with Client(threads) as client:
                 yield client

@@ -81,8 +81,8 @@ def _tell(hook: Hook, path: Path, state: str, message: str, say: Callable[[str],
             ).returncode  # what it prints is no part of the answer
             if code:
                 say(f"--then {hook.command!r} ended with {code}")
-        except OSError as error:
-            say(f"--then {hook.command!r}: {error.strerror}")
+        except (OSError, ValueError) as error:  # the latter of a message that is no text
+            say(f"--then {hook.command!r}: {error}")
     if hook.webhook:
         request = urllib.request.Request(
             hook.webhook, json.dumps(content).encode(), {"Content-Type": "application/json"}, method="POST"

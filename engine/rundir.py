@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matscreen.engine import schema
-from matscreen.engine.merge import KEY
+from matscreen.engine.merge import KEY, merge
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened
 from matscreen.models.errors import InputError, JobError
@@ -110,8 +111,11 @@ def create(path: Path, config: RunConfig, phases: pa.Table, versions: dict[str, 
     document = {"fingerprint": config.fingerprint, **asdict(config), "versions": versions}
     text = json.dumps(document, indent=2) + "\n"
     try:
-        write_atomically(path / "phases.parquet", lambda temporary: temporary.write_bytes(content.getvalue()))
-        write_atomically(path / "run.json", lambda temporary: temporary.write_text(text))
+        with locked(path):  # two scans may have been told to make the same run
+            if not _unborn(path):
+                raise InputError(f"{path} was just made by another process: give another --out")
+            write_atomically(path / "phases.parquet", lambda temporary: temporary.write_bytes(content.getvalue()))
+            write_atomically(path / "run.json", lambda temporary: temporary.write_text(text))
     except OSError as error:
         raise JobError(f"cannot write to {path}: {error.strerror}; make room and give the same command again") from None
 
@@ -119,7 +123,7 @@ def create(path: Path, config: RunConfig, phases: pa.Table, versions: dict[str, 
 def _unborn(path: Path) -> bool:
     """Whether a directory is empty but for what `create` writes before run.json, which makes it a run."""
     names = {entry.name for entry in path.iterdir() if not entry.name.endswith(".tmp")}
-    return names <= {"chunks", "phases.parquet"} and not any((path / "chunks").glob("*"))
+    return names <= {"chunks", "phases.parquet", "lock"} and not any((path / "chunks").glob("*"))
 
 
 def read_phases(path: Path, config: RunConfig) -> PhaseTable:
@@ -144,7 +148,7 @@ def read_config(path: Path) -> RunConfig:
         intact = document["fingerprint"] == config.fingerprint
     except FileNotFoundError:
         raise InputError(f"{path} is no run directory: it has no run.json") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path / 'run.json'} cannot be read: {type(error).__name__}: {error}") from None
     if not intact:
         raise InputError(f"{path / 'run.json'} was altered: its fingerprint does not fit what it says")
@@ -180,7 +184,7 @@ def holder(path: Path) -> str | None:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return _told(file).strip(" ()") or "a process"
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         pass
     return None
 
@@ -221,7 +225,7 @@ def write_chunk(path: Path, fingerprint: str, number: int, ids: tuple[int, int],
 def read_chunk(file: Path, fingerprint: str) -> Chunk | None:
     """The chunk in `file`, or None if the file is damaged or of another run."""
     try:
-        if file_checksum(file)[:16] != file.stem.rpartition("-")[2]:
+        if not _intact(file):
             return None
         found = pq.read_schema(file)
         figures = json.loads(found.metadata[b"matscreen"])
@@ -245,7 +249,8 @@ def finished_chunks(path: Path, fingerprint: str, ranges: list[tuple[int, int]])
         else:
             rejected += 1
             (path / "rejected").mkdir(exist_ok=True)
-            file.replace(path / "rejected" / file.name)
+            names = (file.name if again == 1 else f"{file.name}.{again}" for again in count(1))
+            file.replace(next(there for name in names if not (there := path / "rejected" / name).exists()))
     return chunks, rejected
 
 
@@ -261,6 +266,30 @@ def write_candidates(path: Path, fingerprint: str, tables: Iterable[pa.Table]) -
 
     write_atomically(file, write)
     return file_checksum(file)
+
+
+def merged(path: Path, chunks: Iterable[Chunk]) -> Iterator[pa.Table]:
+    """Candidates of all chunks in order; JobError, at the latest after the last, if a file is not what was written."""
+    files = [chunk.file for chunk in chunks]
+    again = f"`matscreen resume {path}` does again what is damaged"
+    try:
+        yield from merge(files)
+    except MemoryError:
+        raise JobError(f"there is not enough memory to put the candidates in order; make room, and {again}") from None
+    except Exception:  # the reader raises whatever damaged bytes lead it to
+        if all(map(_intact, files)):
+            raise
+    for file in files:
+        if not _intact(file):
+            raise JobError(f"{file} was damaged while the scan was at work; {again}")
+
+
+def _intact(file: Path) -> bool:
+    """Whether a chunk file holds the bytes that its name tells of."""
+    try:
+        return file_checksum(file)[:16] == file.stem.rpartition("-")[2]
+    except OSError:
+        return False
 
 
 def file_checksum(file: Path) -> str:
@@ -315,6 +344,13 @@ def _damaged(path: Path, error: Exception) -> JobError:
     return JobError(f"{path / 'candidates.parquet'} is damaged ({said}); `matscreen resume {path}` makes it anew")
 
 
+_COUNTED = {
+    "by_arity": ("compositions", "systems", "candidates", "systems_with_candidate"),
+    "throughput": ("last_session_compositions", "last_session_seconds"),
+}
+"""What a summary counts, of each number of elements and of its last session."""
+
+
 def read_summary(path: Path) -> dict[str, Any]:
     """What `summary.json` says; InputError if the run has not ended."""
     try:
@@ -323,9 +359,15 @@ def read_summary(path: Path) -> dict[str, Any]:
         for key, kind in kinds.items():
             if not isinstance(summary, dict) or not isinstance(summary.get(key), kind):
                 raise ValueError(f"{key} is missing or of the wrong kind")
+        for key, wanted in _COUNTED.items():
+            for counts in summary[key].values() if key == "by_arity" else [summary[key]]:
+                if not isinstance(counts, dict) or not all(
+                    isinstance(counts.get(name), int | float) for name in wanted
+                ):
+                    raise ValueError(f"{key} lacks {' or '.join(wanted)}")
     except FileNotFoundError:
         raise InputError(f"the run in {path} has not ended; continue it with `matscreen resume {path}`") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise JobError(
             f"{path / 'summary.json'} is damaged ({error}); `matscreen resume {path}` makes it anew"
         ) from None

@@ -32,7 +32,6 @@ from matscreen.engine.cluster import (
     threads_of,
 )
 from matscreen.engine.journal import Journal, journal, resources
-from matscreen.engine.merge import merge
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.rundir import Chunk, RunConfig
 from matscreen.engine.screen import Screened
@@ -214,13 +213,14 @@ def _run(
     ranges = list(job.space.ranges(config.chunk_size))
     try:
         with rundir.locked(path), journal(path) as log:
+            log.write("opened", pid=os.getpid(), host=platform.node())
             chunks, rejected = rundir.finished_chunks(path, config.fingerprint, ranges)
             if rejected:
                 where = path / "rejected"
                 notice(f"{rejected} chunk file(s) damaged or of another run: moved to {where}, done again")
             done, found = sum(c.stop - c.start for c in chunks.values()), sum(c.candidates for c in chunks.values())
             state = Progress(done, len(job.space), found, done)
-            log.write("begun", pid=os.getpid(), host=platform.node(), **asdict(state), rejected=rejected)
+            log.write("begun", **asdict(state), rejected=rejected)
             report(state)
             started = time.perf_counter()
             for chunk in _missing_chunks(path, config, job, workers, scheduler, ranges, chunks, log, notice):
@@ -233,7 +233,7 @@ def _run(
             seconds = time.perf_counter() - started
             started = time.perf_counter()
             tally = Tally()
-            tables = map(tally.count, merge([chunks[number].file for number in sorted(chunks)]))
+            tables = map(tally.count, rundir.merged(path, [chunks[number] for number in sorted(chunks)]))
             checksum = rundir.write_candidates(path, config.fingerprint, tables)
             merge_seconds = time.perf_counter() - started
             summary = summarize(job.space, chunks, tally, checksum, state.done - done, seconds, merge_seconds)

@@ -88,16 +88,25 @@ def _wait_for_the_first(client: Client, cluster: Any) -> None:
 
 
 def _renew(cluster: Any, count: int, say: Callable[[str], None], ended: threading.Event) -> None:
-    """Ask again for jobs that are no more, until `ended`."""
-    left = RENEWALS * count
+    """Ask again for jobs that are no more, until `ended`. When none is left that may be, the scheduler ends."""
+    left, before, told = RENEWALS * count, set[str](), False
     while not ended.wait(LOOK_SECONDS):
-        gone = _gone(cluster)
+        missing = set(_gone(cluster) or ())
+        gone = sorted(missing & before)  # one seen once may be a job that Dask is asking for at this moment
+        before = missing
         if not gone:
             continue
         if left < len(gone):
-            say(f"{len(gone):,} SLURM job(s) ended again and again and are not asked for any more")
-            return
+            if not told:
+                say(f"{len(gone):,} SLURM job(s) ended again and again and are not asked for any more")
+            told = True
+            if len(gone) == len(cluster.worker_spec):
+                say("no SLURM job is left")
+                cluster.sync(cluster.scheduler.close)  # whoever waits for workers hears of it
+                return
+            continue
         left -= len(gone)
+        before = set()
         say(f"{len(gone):,} SLURM job(s) ended; asked for again")
 
         async def forget(names: list[str] = gone) -> None:
@@ -110,13 +119,10 @@ def _renew(cluster: Any, count: int, say: Callable[[str], None], ended: threadin
 
 def _gone(cluster: Any) -> list[str] | None:
     """Names of jobs that SLURM did not take or has no more; None if it does not answer."""
-    try:
-        queue = _slurm("squeue", "--me", "--states=all", "--noheader", "--format", "%A %T")
-    except subprocess.TimeoutExpired:
-        return None
+    queue = _slurm("squeue", "--me", "--states=all", "--noheader", "--format", "%A %T")
     if queue.returncode:
         return None
-    states = dict(line.split(maxsplit=1) for line in queue.stdout.splitlines())
+    states = dict(line.split(maxsplit=1) for line in queue.stdout.splitlines() if " " in line.strip())
     alive = {job for job, state in states.items() if state not in OVER}
     wanted = dict(cluster.workers)
     return [name for name in cluster.worker_spec if name not in wanted or wanted[name].job_id not in alive]
@@ -127,5 +133,7 @@ def _slurm(*command: str, script: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command, input=script, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
         )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"{command[0]} did not answer in {ANSWER_SECONDS} s")
     except FileNotFoundError:
         raise InputError(f"no SLURM here: {command[0]} is not installed") from None

@@ -4,12 +4,16 @@ import errno
 import os
 import signal
 import sys
+from pathlib import Path
 
 BAD_INPUT, FAILED_JOB, INTERRUPTED = 2, 1, 130
 
 
 def main() -> None:
     """Entry point: every expected failure is one line on stderr, with exit code 2 (bad input) or 1 (failed job)."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # the shell or the daemon that started us closed it
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 (until the end)
     signal.signal(signal.SIGINT, lambda *_: _leave_interrupted())  # nothing is begun while modules are still loading
     import typer
 
@@ -27,8 +31,12 @@ def main() -> None:
         _leave(str(error), BAD_INPUT)
     except JobError as error:
         _leave(str(error), FAILED_JOB)
-    except BrokenPipeError:  # the reader, `head` for instance, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        _leave_unheard()
+    except SystemExit as stop:  # what the parser makes of a broken pipe, too
+        if not (isinstance(stop.__context__, OSError) and stop.__context__.errno == errno.EPIPE):
+            raise
+        _leave_unheard()
     except OSError as error:
         bad_name = error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
         _leave(f"{error.filename or 'input/output'}: {error.strerror or error}", BAD_INPUT if bad_name else FAILED_JOB)
@@ -44,8 +52,13 @@ def main() -> None:
 
 
 def _leave(message: str, code: int) -> None:
-    print(f"matscreen: {message}", file=sys.stderr)
+    print(f"matscreen: {' '.join(message.splitlines())}", file=sys.stderr)
     sys.exit(code)
+
+
+def _leave_unheard() -> None:
+    """The reader, `head` for instance, has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _leave_interrupted() -> None:

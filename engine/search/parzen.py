@@ -3,8 +3,8 @@
 What was seen is parted into the best and the rest. A density is laid over each: a mixture of Gaussians around the
 points, in every direction as wide as the neighbours are far, cut off at the faces of the unit cube, and one wide
 Gaussian in the middle, so that nothing is impossible. The next point is that of some drawn from the density of the
-best, l, at which l/g is largest. Numbers of points, widths and weights are those of Optuna's multivariate sampler, so
-that a search here ends as well as one there; all suggestions of a batch are made by matrix products.
+best, l, at which l/g is largest. Numbers of points, widths and weights are those of Optuna's multivariate sampler for
+one objective, so that a search here ends as well as one there; all suggestions of a batch are made by matrix products.
 """
 
 from dataclasses import dataclass
@@ -105,16 +105,18 @@ def best_of(losses: np.ndarray, violations: np.ndarray | None = None) -> np.ndar
     Parameters
     ----------
     losses : (n,) or (n, m) float64, to be made small. Of several, points come in the order of their fronts (those that
-        nothing beats in everything, those that then nothing does, …) and in a front those far from others first
-        (crowding distance, Deb et al. 2002). NaN counts as the worst
+        no other beats, being as good in all and better in one; those that then no other does; …), and in a front those
+        far from others first (crowding distance, Deb et al. 2002). NaN counts as the worst
     violations : (n,) float64, by how much constraints are broken, 0 or less where they are kept: any that keeps them is
         better than any that breaks them
     """
     n = len(losses)
     losses = np.where(np.isnan(losses), np.inf, losses)
-    first = losses if losses.ndim == 1 else places(losses)
     broken = np.zeros(n) if violations is None else np.clip(np.nan_to_num(violations, nan=np.inf), 0, None)
-    order = np.lexsort((np.where(broken > 0, 0, first), broken))
+    kept = broken == 0
+    first = np.zeros(n)
+    first[kept] = losses[kept] if losses.ndim == 1 else places(losses[kept])
+    order = np.lexsort((first, broken))
     chosen = np.zeros(n, bool)
     chosen[order[: min(-(-n // 10), MOST_BEST)]] = True
     return chosen
@@ -123,8 +125,11 @@ def best_of(losses: np.ndarray, violations: np.ndarray | None = None) -> np.ndar
 def places(losses: np.ndarray) -> np.ndarray:
     """The place of each point in the order by fronts and crowding of losses (n, m): (n,) int64, 0 for the first."""
     n = len(losses)
-    first, second = losses[:, None], losses[None]
-    beats: np.ndarray = np.all(first <= second, axis=2) & np.any(first < second, axis=2)
+    as_good, better = np.ones((n, n), bool), np.zeros((n, n), bool)
+    for column in losses.T:
+        as_good &= column[:, None] <= column
+        better |= column[:, None] < column
+    beats = as_good & better
     front = np.full(n, -1)
     left = np.ones(n, bool)
     for number in range(n):

@@ -21,7 +21,8 @@ class ParzenSampler(BaseSampler):
     Parameters
     ----------
     seed : of all draws
-    constraints : of a finished trial, by how much it breaks each constraint: 0 or less where it is kept
+    constraints : of a finished trial, by how much it breaks each constraint: 0 or less where it is kept. Asked once
+        for each trial
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class ParzenSampler(BaseSampler):
         points = np.array([[past.params[name] for name in kinds] for past in seen], dtype=np.float64)
         signs = np.array([-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in study.directions])
         losses = np.array([past.values for past in seen]) * signs
-        broken = np.array([self._broken.get(past.number, 0.0) for past in seen])
+        broken = np.array([self._broken_by(past) for past in seen])
         unit = np.column_stack([_to_unit(kind, column) for kind, column in zip(kinds.values(), points.T, strict=True)])
         (found,) = parzen.suggest(unit, losses.squeeze(1) if losses.shape[1] == 1 else losses, 1, self._rng, broken)
         return {name: _from_unit(kind, x) for (name, kind), x in zip(kinds.items(), found.tolist(), strict=True)}
@@ -64,10 +65,19 @@ class ParzenSampler(BaseSampler):
         """A value drawn evenly."""
         return self._evenly.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Ask what constraints the trial broke."""
-        if self._constraints is not None and state == TrialState.COMPLETE:
-            self._broken[trial.number] = sum(max(0.0, by) for by in self._constraints(trial))
+    def reseed_rng(self) -> None:
+        """Draw what no other process draws."""
+        self._rng = np.random.default_rng()
+        self._evenly.reseed_rng()
+
+    def _broken_by(self, trial: FrozenTrial) -> float:
+        """By how much a trial breaks its constraints in all; infinitely where that is not a number."""
+        if self._constraints is None:
+            return 0.0
+        if trial.number not in self._broken:  # perhaps of another process, or before a restart
+            by = np.array(self._constraints(trial), dtype=np.float64)
+            self._broken[trial.number] = float(np.where(np.isnan(by), np.inf, np.clip(by, 0, None)).sum())
+        return self._broken[trial.number]
 
 
 def _ends(kind: Number) -> tuple[float, float]:

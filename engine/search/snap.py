@@ -16,9 +16,15 @@ def nearest_compositions(
 
     Returns
     -------
-    elements, amounts : (N, most_elements) uint8, atomic numbers, rising, and atoms of each; 0 in empty places. Reduced
+    elements, amounts : (N, K) uint8, K the lesser of most_elements and E: atomic numbers, rising, and atoms of each,
+        reduced; 0 in empty places
     distance : (N,) float64; of several that are equally near the one of fewest elements, then atoms
+
+    ValueError for fractions that are not numbers, or more than 255 atoms.
     """
+    if not np.isfinite(fractions).all() or not most_elements <= most_atoms <= 255:
+        raise ValueError("fractions must be finite, and formulas of as many atoms as elements up to 255")
+    most_elements = min(most_elements, fractions.shape[1])
     order = np.argsort(-fractions, axis=1, kind="stable")[:, :most_elements]  # the nearest holds the largest
     largest = np.take_along_axis(fractions, order, axis=1).astype(np.float64)
     rest = (fractions.astype(np.float64) ** 2).sum(axis=1) - (largest**2).sum(axis=1)

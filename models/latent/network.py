@@ -79,8 +79,9 @@ class Autoencoder(nn.Module):
         self.mean, self.log_variance = nn.Linear(widths[-1], plan.latent), nn.Linear(widths[-1], plan.latent)
         for layer in self.modules():
             if isinstance(layer, nn.Linear | nn.Conv1d):
-                inputs = layer.weight[0].numel()
-                nn.init.trunc_normal_(layer.weight, std=((2 if plan.normal == "he" else 1) / inputs) ** 0.5 / 0.8796)
+                # Cut off at twice the deviation, which takes 12% of it.
+                wide = ((2 if plan.normal == "he" else 1) / layer.weight[0].numel()) ** 0.5 / 0.8796
+                nn.init.trunc_normal_(layer.weight, std=wide, a=-2 * wide, b=2 * wide)
                 nn.init.constant_(layer.get_parameter("bias"), 0)
 
     def encode(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -101,7 +101,7 @@ class Latent:
     network: Autoencoder
 
     def codes(self, inputs: np.ndarray) -> np.ndarray:
-        """(N, latent) float32: the mean code of inputs (N, inputs) between 0 and 1; ValueError for others."""
+        """(N, latent) float32: the mean code of inputs (N, inputs) between 0 and 1; ValueError for other shapes."""
         return self._parts(inputs, self.network.plan.inputs, lambda part: self.network.encode(part)[0])
 
     def spread(self, inputs: np.ndarray) -> np.ndarray:
@@ -138,9 +138,9 @@ def fit(
     """
     if plan not in PLANS:
         raise InputError(f"no autoencoder {plan!r}: give one of {', '.join(PLANS)}")
-    if inputs.shape[1:] != (PLANS[plan].inputs,) or not (inputs.min() >= 0 and inputs.max() <= 1):
+    if inputs.shape[1:] != (PLANS[plan].inputs,) or not ((inputs >= 0) & (inputs <= 1)).all():
         raise InputError(f"{plan} learns from (N, {PLANS[plan].inputs}) numbers between 0 and 1, not {inputs.shape}")
-    if not validation.any() or validation.all():
+    if validation.shape != inputs.shape[:1] or not validation.any() or validation.all():
         raise InputError("there must be some to learn from and some to judge by")
     place = here()
     network = Autoencoder(PLANS[plan], recipe.seed).to(place.device)
@@ -170,7 +170,8 @@ def load(name: str | Path) -> Latent:
             raise InputError(f"no autoencoder {str(name)!r}: give one of {known}, or a .safetensors file")
     card, tensors = read(path, ARCHITECTURE)
     try:
-        network = Autoencoder(PLANS[card["plan"]], 0)
+        with torch.random.fork_rng(devices=[]):  # what the caller draws next is not ours to decide
+            network = Autoencoder(PLANS[card["plan"]], 0)
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} holds no network that can be used: {' '.join(str(error).split())}") from None

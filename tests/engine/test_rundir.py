@@ -23,6 +23,7 @@ from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import write_atomically
 
 SPACE = CompositionSpace("Li-Ti-O")
+SESSION = {"last_session_compositions": 1, "last_session_seconds": 2.5}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def chunk(path: Path, config: RunConfig, screened: Screened) -> Chunk:
 def finish(path: Path, config: RunConfig, tables: list[pa.Table]) -> str:
     """Candidates and the summary of a run that has ended."""
     checksum = rundir.write_candidates(path, config.fingerprint, tables)
-    summary = {"candidates": 1, "by_arity": {}, "throughput": {}, "candidates_sha256": checksum}
+    summary = {"candidates": 1, "by_arity": {}, "throughput": SESSION, "candidates_sha256": checksum}
     (path / "summary.json").write_text(json.dumps(summary))
     return checksum
 
@@ -92,7 +93,7 @@ def test_the_fingerprint_is_of_what_decides_the_candidates(config: RunConfig) ->
 
 
 def test_a_new_run(path: Path, config: RunConfig, known: PhaseTable) -> None:
-    assert {entry.name for entry in path.iterdir()} == {"run.json", "phases.parquet", "chunks"}
+    assert {entry.name for entry in path.iterdir()} == {"run.json", "phases.parquet", "chunks", "lock"}
     assert rundir.read_config(path) == config
     assert rundir.read_phases(path, config).table.equals(known.table)
     document = json.loads((path / "run.json").read_text())
@@ -212,9 +213,12 @@ def test_a_glance_at_the_lock_keeps_nobody_out(path: Path) -> None:
 
 
 def test_a_lock_that_tells_nothing(path: Path) -> None:
-    with (path / "lock").open("a+") as file:
+    with (path / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert rundir.holder(path) == "a process"
+    (path / "lock").unlink()
+    (path / "lock").mkdir()
+    assert rundir.holder(path) is None
 
 
 def test_a_chunk_is_read_back(chunk: Chunk, config: RunConfig, screened: Screened) -> None:
@@ -337,8 +341,33 @@ def test_candidates_that_are_not_there_or_not_these(path: Path, config: RunConfi
             rundir.read_candidates(path)
 
 
+def test_two_that_make_the_same_run(
+    tmp_path: Path, config: RunConfig, known: PhaseTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is refused, whether the first is at it or has just made it."""
+    path, other = tmp_path / "run", replace(config, threshold=0.3)
+    path.mkdir()
+    with rundir.locked(path), pytest.raises(InputError, match="being worked on by another process"):
+        rundir.create(path, other, known.table, {})
+    rundir.create(path, config, known.table, {})
+    looks = iter([True, False])  # both saw an empty directory, then one of them had the lock first
+    monkeypatch.setattr(rundir, "_unborn", lambda _: next(looks))
+    with pytest.raises(InputError, match="was just made by another process"):
+        rundir.create(path, other, known.table, {})
+    assert rundir.read_config(path) == config
+
+
+def test_rejected_files_keep_out_of_each_others_way(path: Path, config: RunConfig, chunk: Chunk) -> None:
+    for trial in range(3):
+        chunk.file.unlink(missing_ok=True)
+        chunk.file.mkdir()
+        (chunk.file / "full").touch()
+        assert rundir.finished_chunks(path, config.fingerprint, [(0, 1)] * 4) == ({}, 1)
+        assert len(list((path / "rejected").iterdir())) == trial + 1
+
+
 def test_summaries(path: Path) -> None:
-    whole = {"candidates": 1, "by_arity": {}, "throughput": {}, "candidates_sha256": "a"}
+    whole = {"candidates": 1, "by_arity": {}, "throughput": SESSION, "candidates_sha256": "a"}
     (path / "summary.json").write_text(json.dumps(whole))
     assert rundir.read_summary(path) == whole
     for key in whole:
@@ -346,7 +375,11 @@ def test_summaries(path: Path) -> None:
             (path / "summary.json").write_text(json.dumps(damaged))
             with pytest.raises(JobError, match=rf"is damaged \({key} is missing"):
                 rundir.read_summary(path)
-    for text in ("", "[]", "nonsense"):
+    for lacking in ({"by_arity": {"2": {"compositions": 3}}}, {"by_arity": {"2": 3}}, {"throughput": {}}):
+        (path / "summary.json").write_text(json.dumps(whole | lacking))
+        with pytest.raises(JobError, match="lacks"):
+            rundir.read_summary(path)
+    for text in ("", "[]", "nonsense", "[" * 10**6):
         (path / "summary.json").write_text(text)
         with pytest.raises(JobError, match="is damaged"):
             rundir.read_summary(path)
@@ -371,7 +404,9 @@ def test_a_file_is_the_old_one_until_it_is_the_new_one(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "fsync", seen_sync)
     monkeypatch.setattr(Path, "replace", seen_rename)
     write_atomically(file, lambda temporary: temporary.write_text("old"))
-    assert (file.read_text(), file.stat().st_mode & 0o777) == ("old", 0o644)
+    (tmp_path / "as others").touch()
+    assert (file.read_text(), file.stat().st_mode) == ("old", (tmp_path / "as others").stat().st_mode)
+    (tmp_path / "as others").unlink()
     assert flushed[1:] == [tmp_path]  # and the name too
     flushed.clear()
 

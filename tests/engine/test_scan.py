@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -120,6 +121,20 @@ def test_no_scheduler(tmp_path: Path, model: Model, phases: PhaseTable, monkeypa
     monkeypatch.setattr("matscreen.engine.cluster.CONNECT_SECONDS", 1)
     with pytest.raises(InputError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
         scan(CompositionSpace("Li-O"), model, phases, tmp_path / "run", scheduler="tcp://127.0.0.1:9")
+
+
+def test_no_room_to_work_in(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask keeps a folder among temporary files."""
+    (tmp_path / "file").touch()
+    path = Path(shutil.copytree(whole, tmp_path / "run"))
+    next((path / "chunks").iterdir()).unlink()
+    with (
+        dask.config.set({"temporary-directory": str(tmp_path / "file")}),
+        pytest.raises(JobError, match="is there room"),
+    ):
+        resume(path)
+    resume(path)
+    assert candidates_of(path) == candidates_of(whole)
 
 
 def truncate(file: Path) -> None:

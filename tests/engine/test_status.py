@@ -33,7 +33,7 @@ def run_path(whole: Path, tmp_path: Path) -> Path:
 
 def test_the_log_tells_what_was_done(whole: Path) -> None:
     told = events(whole)
-    assert [event["event"] for event in told] == ["begun", "connected", *["chunk"] * CHUNKS, "finished"]
+    assert [event["event"] for event in told] == ["opened", "begun", "connected", *["chunk"] * CHUNKS, "finished"]
     chunks = [event for event in told if event["event"] == "chunk"]
     assert sum(event["stop"] - event["start"] for event in chunks) == len(SPACE)
     assert {"predict_seconds", "hull_seconds", "enumerate_seconds", "describe_seconds"} <= set(chunks[0])
@@ -92,11 +92,11 @@ def test_a_torn_or_lost_log_harms_nothing(run_path: Path) -> None:
     log.write_bytes(log.read_bytes()[:-20] + b"\n".join(nonsense))
     resume(run_path)
     told = [event["event"] for event in events(run_path)]
-    assert told == ["begun", "connected", *["chunk"] * CHUNKS, "begun", "finished"]
+    assert told == ["opened", "begun", "connected", *["chunk"] * CHUNKS, "opened", "begun", "finished"]
     log.unlink()
     assert status(run_path).last is None
     resume(run_path)
-    assert [event["event"] for event in events(run_path)] == ["begun", "finished"]
+    assert [event["event"] for event in events(run_path)] == ["opened", "begun", "finished"]
 
 
 def test_at_the_command_line(

@@ -18,6 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+PATIENCE = 600
+"""Seconds that a process may take to end."""
+
 
 @dataclass(frozen=True)
 class Death:
@@ -58,7 +61,9 @@ class Children:
 
     def wait(self, pid: int) -> int:
         """Its exit code once it has ended; of a killed one the signal's number, negative."""
-        return int(self._ask({"wait": pid}))
+        code = self._ask({"wait": pid})
+        assert code is not None, f"it did not end in {PATIENCE} s"
+        return int(code)
 
     def run(self, *arguments: str, said: Path, death: Death | None = None, clock: int | None = None) -> int:
         """`start` and `wait`."""
@@ -80,12 +85,25 @@ def serve() -> None:
     for line in sys.stdin:
         told = json.loads(line)
         if "wait" in told:
-            answer = os.waitstatus_to_exitcode(os.waitpid(told["wait"], 0)[1])
+            answer = _ended(told["wait"])
         else:
             answer = os.fork()
             if not answer:
                 _live(told)
         print(answer, flush=True)
+
+
+def _ended(pid: int) -> int | None:
+    """The exit code of a child, or None of one that had to be killed because it did not end."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None
 
 
 def _live(told: dict[str, Any]) -> None:

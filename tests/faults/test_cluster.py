@@ -37,10 +37,10 @@ def test_workers_that_are_killed(
             path, said = tmp_path / f"{trial}", tmp_path / "said"
             with Client(address, timeout=10) as client:
                 client.wait_for_workers(2, timeout=60)
-                workers = sorted(client.run(os.getpid).values())
-            scanning = children.start(*scan_of(reference, path), "--scheduler", address, said=said)
-            cluster.wait_for_chunks(path, int(chance.integers(0, 10)))
-            os.kill(workers[int(chance.integers(len(workers)))], signal.SIGKILL)
+                scanning = children.start(*scan_of(reference, path), "--scheduler", address, said=said)
+                cluster.wait_for_chunks(path, int(chance.integers(0, 10)))
+                workers = sorted(client.run(os.getpid).values())  # of this moment: a late one may have been replaced
+                os.kill(workers[int(chance.integers(len(workers)))], signal.SIGKILL)
             assert children.wait(scanning) == 0, said.read_text()
             assert candidates_of(path) == candidates_of(whole)
     finally:
@@ -66,7 +66,7 @@ def test_no_worker_is_left(
             while "the cluster has no workers" not in said.read_text():
                 assert time.monotonic() < deadline, said.read_text()
                 time.sleep(0.1)
-            last = cluster.worker(address, "--nthreads", "2", "--no-nanny")
+            last = cluster.worker(address, "--nthreads", "2")
             started.append(last)
             assert children.wait(scanning) == 0, said.read_text()
             assert candidates_of(path) == candidates_of(whole)

@@ -1,5 +1,7 @@
 """`--slurm`, against SLURM itself."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from faults.children import Children
 from faults.conftest import candidates_of, scan_of, trials
 from faults.record import Record
 from faults.slurm import jobs, slurm, told
+from matscreen.engine import resume
 from matscreen.engine.journal import events
 
 pytestmark = pytest.mark.slow
@@ -87,3 +90,25 @@ def test_jobs_that_end_before_they_work(nights: pytest.MonkeyPatch, reference: P
     assert "ended before one had connected" in said.read_text()
     assert "Traceback" not in said.read_text()
     assert "/nowhere/python" in "".join(path.read_text() for path in tmp_path.glob("*.err"))
+
+
+@pytest.mark.usefixtures("nights")
+def test_jobs_that_may_not_be_asked_for_again(
+    batch: dict[str, str], reference: Path, whole: Path, tmp_path: Path
+) -> None:
+    """The scan ends instead of waiting for ever, and can be resumed."""
+    path = tmp_path / "run"
+    code = (
+        "import matscreen.engine.slurm as s; s.RENEWALS = 0; s.LOOK_SECONDS = 3; from matscreen.engine.cli import main"
+    )
+    command = [sys.executable, "-c", f"{code}; main()", *scan_of(reference, path), "--slurm", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as scanning:
+        cluster.wait_for_chunks(path, 3)
+        told(batch, "scancel", *jobs(batch))
+        _, said = scanning.communicate(timeout=300)
+    assert scanning.returncode == 1, said
+    assert "no SLURM job is left" in said
+    assert "the Dask scheduler is gone" in said
+    assert "Traceback" not in said
+    resume(path)
+    assert candidates_of(path) == candidates_of(whole)

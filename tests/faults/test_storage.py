@@ -13,6 +13,7 @@ from faults.children import Children
 from faults.conftest import ELEMENTS, SCAN, Script, candidates_of, scan_of, trials
 from faults.record import Record
 from matscreen.engine import CompositionSpace, PhaseTable, resume, scan
+from matscreen.engine.scan import Progress
 from matscreen.engine.verify import verify
 from matscreen.models import Model
 from matscreen.models.errors import InputError, JobError
@@ -178,6 +179,27 @@ def test_damaged_chunks(fault: str, whole: Path, tmp_path: Path, chance: np.rand
         assert bool(notices) == (fault != "a chunk file is gone")
         assert candidates_of(path) == candidates_of(whole)
         assert len(list((path / "chunks").iterdir())) == len(chunks)
+
+
+@pytest.mark.parametrize("fault", [fault for fault in DAMAGES if fault != "a chunk file is there twice"])
+def test_damage_after_chunks_were_checked(
+    fault: str, whole: Path, tmp_path: Path, chance: np.random.Generator, record: Record
+) -> None:
+    """Before candidates are put in order: what is damaged never becomes theirs."""
+    for trial in record.trials(f"{fault} while the scan is at work", trials(1, 12)):
+        path = Path(shutil.copytree(whole, tmp_path / f"{trial}"))
+        chunks = sorted((path / "chunks").iterdir())
+        for name in ("candidates.parquet", "summary.json"):
+            (path / name).unlink()
+
+        def hurt(_: Progress, chunks: list[Path] = chunks) -> None:
+            DAMAGES[fault](chunks[int(chance.integers(len(chunks)))], chance)
+
+        with pytest.raises(JobError, match="was damaged while the scan was at work"):
+            resume(path, report=hurt)
+        assert not (path / "candidates.parquet").exists()
+        resume(path)
+        assert candidates_of(path) == candidates_of(whole)
 
 
 def test_a_reference_that_changes(

@@ -73,6 +73,13 @@ def test_what_keeps_constraints_is_better_than_what_breaks_them() -> None:
     assert np.flatnonzero(parzen.best_of(losses, np.array([2.0, 3, 4, 1, 9] * 2))).tolist() == [3]
 
 
+def test_fronts_are_of_those_that_keep_constraints() -> None:
+    losses = np.array([[0.5, 4], [1, 5], [5, 1], *[[6, 6]] * 7], float)
+    broken = np.array([1.0, *[0] * 9])
+    assert parzen.best_of(losses, broken)[1:3].any()  # what breaks a constraint beats nobody
+    assert not parzen.best_of(losses[[0, 1, 0, 0]], broken[[0, 1, 0, 0]])[[0, 2, 3]].any()
+
+
 def test_several_losses_are_ordered_by_fronts(rng: np.random.Generator) -> None:
     losses = rng.integers(0, 12, (150, 2)).astype(float)
     place = parzen.places(losses)
@@ -170,6 +177,14 @@ def test_a_study_with_a_constraint_and_two_values() -> None:
     def both(trial: optuna.Trial) -> tuple[float, float]:
         x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
         return x**2 + y, -((x - 0.5) ** 2)
+
+    again = study(ParzenSampler(2, broken))  # as after a restart: trials that this sampler did not see end
+    again.add_trials(constrained.trials)
+    again.optimize(worth, n_trials=50)
+    assert sum(t.params["x"] >= 0.5 for t in again.trials[100:]) > 25
+    unknown = study(ParzenSampler(1, lambda t: (np.nan if t.params["x"] < 0.5 else -1.0,)))
+    unknown.optimize(worth, n_trials=100)
+    assert sum(t.params["x"] >= 0.5 for t in unknown.trials[50:]) > 25
 
     two = study(ParzenSampler(1), directions=["minimize", "maximize"])
     two.optimize(both, n_trials=100)

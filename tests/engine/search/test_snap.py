@@ -50,3 +50,12 @@ def test_formulas_are_small(rng: np.random.Generator) -> None:
     assert ((elements > 0) == (amounts > 0)).all()
     ordered = np.where(elements > 0, elements, 255)
     assert (np.diff(ordered.astype(int), axis=1) >= 0).all()
+
+
+def test_what_is_no_composition(rng: np.random.Generator) -> None:
+    given = rng.dirichlet(np.ones(3), 4)
+    assert nearest_compositions(given, np.array([1, 3, 8]))[0].shape == (4, 3)
+    with pytest.raises(ValueError, match="must be finite"):
+        nearest_compositions(given * np.nan, np.array([1, 3, 8]))
+    with pytest.raises(ValueError, match="up to 255"):
+        nearest_compositions(given, np.array([1, 3, 8]), most_atoms=300)
