@@ -131,7 +131,8 @@ def connect(scheduler: str | None, workers: int) -> Iterator[Client]:
             threads.close(timeout=5)
             torch.set_num_threads(threads_before)
         return
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it says of losing the scheduler we say
+    for name in ("distributed", "distributed.client"):  # what they say of losing the scheduler we say
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(scheduler, timeout=CONNECT_SECONDS)
     except (OSError, ValueError, TypeError) as error:  # the last without the keys that it wants

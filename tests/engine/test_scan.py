@@ -18,7 +18,7 @@ from distributed.comm.core import CommClosedError
 
 from matscreen.engine import CompositionSpace, PhaseTable, resume, rundir, scan, schema, screen
 from matscreen.engine.journal import events
-from matscreen.engine.scan import Progress
+from matscreen.engine.scan import Progress, Run
 from matscreen.engine.verify import verify
 from matscreen.models import Model
 from matscreen.models.errors import InputError, JobError
@@ -135,6 +135,17 @@ def test_no_room_to_work_in(whole: Path, tmp_path: Path, monkeypatch: pytest.Mon
         resume(path)
     resume(path)
     assert candidates_of(path) == candidates_of(whole)
+
+
+def test_a_scheduler_that_is_gone_before_the_first_chunk(
+    tmp_path: Path, model: Model, phases: PhaseTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answered when it was asked for workers; the run is there by then, and can be resumed."""
+    monkeypatch.setattr("matscreen.engine.cluster.CONNECT_SECONDS", 1)
+    monkeypatch.setattr(sys.modules[Run.__module__], "need_workers", lambda _: None)
+    with pytest.raises(JobError, match="the Dask scheduler is gone"):
+        scan(CompositionSpace("Li-O"), model, phases, tmp_path / "run", scheduler="tcp://127.0.0.1:9")
+    assert resume(tmp_path / "run").summary["compositions"] == 31
 
 
 def truncate(file: Path) -> None:

@@ -16,7 +16,14 @@ from conftest import published
 from matscreen.engine import PhaseTable
 from matscreen.kernels.enumeration import ratio_table
 from matscreen.kernels.features import ward_features
-from matscreen.kernels.hull import build_index, decomposition_energies, decompositions, hull_energies, hull_energy
+from matscreen.kernels.hull import (
+    build_index,
+    decomposition_energies,
+    decompositions,
+    hull_energies,
+    hull_energy,
+    simplex,
+)
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.formula import composition_arrays
 
@@ -334,3 +341,32 @@ def test_tensors_in_tensors_out(rng: np.random.Generator) -> None:
     features = ward_features(torch.from_numpy(fractions))
     assert isinstance(features, torch.Tensor)
     np.testing.assert_array_equal(features.numpy(), ward_features(fractions))
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 6])
+def test_walks_over_facets_end_where_they_should(rng: np.random.Generator, k: int) -> None:
+    """From the pure elements to the facet of the first composition, then to that of each other, against SciPy."""
+    for _ in range(20):
+        n, m = int(rng.integers(k + 1, 40)), 6
+        columns = np.hstack([np.eye(k), rng.dirichlet(np.full(k, 0.7), n - k).T])
+        values = np.append(np.zeros(k), rng.uniform(-1, 0.2, n - k))
+        x = np.ascontiguousarray(rng.dirichlet(np.ones(k), m).T)
+        facet = simplex.new_facet(k, n)
+        for at in range(m):
+            assert simplex.cross(facet, columns, values, x, at) if at else simplex.descend(facet, columns, values, x)
+            amounts = facet.inverse @ x[:, at]
+            assert amounts.min() > -1e-9  # it holds this one, not another
+            np.testing.assert_allclose(columns[:, facet.basis] @ amounts, x[:, at], atol=1e-11)
+            np.testing.assert_allclose(facet.inverse @ columns[:, facet.basis], np.eye(k), atol=1e-9)
+            assert (facet.plane @ columns <= values + 1e-9).all()  # and no phase lies below
+            least = linprog(values, A_eq=columns, b_eq=x[:, at], method="highs").fun
+            assert facet.plane @ x[:, at] == pytest.approx(least, abs=1e-9)
+
+
+def test_no_facet_holds_what_is_no_composition(rng: np.random.Generator) -> None:
+    columns = np.hstack([np.eye(3), rng.dirichlet(np.ones(3), 12).T])
+    values = np.append(np.zeros(3), rng.uniform(-1, 0, 12))
+    x = np.array([[0.3, 1.2], [0.3, -0.1], [0.4, -0.1]])
+    facet = simplex.new_facet(3, 15)
+    assert simplex.descend(facet, columns, values, x)
+    assert not simplex.cross(facet, columns, values, x, 1)
