@@ -25,7 +25,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     steady_clock()
     try:
-        if app(standalone_mode=False) == INTERRUPTED:  # the parser turns Ctrl-C into this code
+        code = app(standalone_mode=False)
+        sys.stdout.flush()  # while somebody hears what goes wrong with it
+        if code == INTERRUPTED:  # the parser turns Ctrl-C into this code
             _leave_interrupted()
     except (InputError, BackendError) as error:
         _leave(str(error), BAD_INPUT)
@@ -53,6 +55,10 @@ def main() -> None:
 
 def _leave(message: str, code: int) -> None:
     print(f"matscreen: {' '.join(message.splitlines())}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_unheard()
     sys.exit(code)
 
 
