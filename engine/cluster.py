@@ -99,9 +99,9 @@ def cluster(scheduler: str | None, slurm: int, cuda: bool, say: Callable[[str], 
 
 @contextmanager
 def connect(scheduler: str | None, workers: int) -> Iterator[Client]:
-    """A client of the cluster at `scheduler`, else of `workers` threads here.
+    """A client of the cluster at `scheduler`, which `need_workers` has found there, else of `workers` threads here.
 
-    InputError if no scheduler answers.
+    JobError if it is gone since, or there is no room to work in.
     """
     quiet = {
         "distributed.worker.memory.terminate": False,  # this process is the worker: its memory is ours to bound
@@ -131,22 +131,30 @@ def connect(scheduler: str | None, workers: int) -> Iterator[Client]:
             threads.close(timeout=5)
             torch.set_num_threads(threads_before)
         return
-    for name in ("distributed", "distributed.client"):  # what they say of losing the scheduler we say
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        client = Client(scheduler, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError, TypeError) as error:  # the last without the keys that it wants
-        raise InputError(f"no Dask scheduler answers at {scheduler}: {str(error).splitlines()[0]}") from None
+        client = _answering(scheduler)
+    except InputError:
+        raise JobError(GONE) from None
     with client:
         yield client
 
 
 def need_workers(scheduler: str | None) -> None:
-    """InputError if no scheduler answers at that address, or if it has no workers."""
+    """To be called before anything is written: InputError if no scheduler answers there, or if it has no workers."""
     if scheduler is not None:
-        with connect(scheduler, 0) as client:
+        with _answering(scheduler) as client:
             if not threads_of(client):
                 raise InputError(f"the Dask scheduler at {scheduler} has no workers yet; start some first")
+
+
+def _answering(scheduler: str) -> Client:
+    """A client of the scheduler at this address; InputError if none answers."""
+    for name in ("distributed", "distributed.client"):  # what they say of losing the scheduler we say
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        return Client(scheduler, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, TypeError) as error:  # the last without the keys that it wants
+        raise InputError(f"no Dask scheduler answers at {scheduler}: {str(error).splitlines()[0]}") from None
 
 
 def threads_of(client: Client) -> int:

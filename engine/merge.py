@@ -24,7 +24,8 @@ _CUTS = np.arange(-100_000, 100_001) / 1000  # eV/atom; fine against what distan
 def merge(files: Sequence[Path], rows: int = ROWS) -> Iterator[pa.Table]:
     """Tables of `schema.CANDIDATES`, by rising hull distance and id from the first row of the first to the last.
 
-    A table holds at most `rows` candidates, or all within 0.001 eV/atom if those are more. At least one is given.
+    A table holds at most `rows` candidates, or all within 0.001 eV/atom (beyond 100 all) if those are more. At least
+    one is given.
     """
     counts = np.zeros(len(_CUTS) + 1, np.int64)
     for file in files:

@@ -271,17 +271,17 @@ def write_candidates(path: Path, fingerprint: str, tables: Iterable[pa.Table]) -
 def merged(path: Path, chunks: Iterable[Chunk]) -> Iterator[pa.Table]:
     """Candidates of all chunks in order; JobError, at the latest after the last, if a file is not what was written."""
     files = [chunk.file for chunk in chunks]
-    again = f"`matscreen resume {path}` does again what is damaged"
+    again = f"`matscreen resume {path}`"
     try:
         yield from merge(files)
     except MemoryError:
-        raise JobError(f"there is not enough memory to put the candidates in order; make room, and {again}") from None
+        raise JobError(f"there is not enough memory to put the candidates in order; make room, then: {again}") from None
     except Exception:  # the reader raises whatever damaged bytes lead it to
         if all(map(_intact, files)):
             raise
     for file in files:
         if not _intact(file):
-            raise JobError(f"{file} was damaged while the scan was at work; {again}")
+            raise JobError(f"{file} was damaged while the scan was at work; {again} does it again")
 
 
 def _intact(file: Path) -> bool:

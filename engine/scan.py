@@ -9,7 +9,7 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -263,11 +263,7 @@ def _missing_chunks(
     missing = [n for n in range(len(ranges)) if n not in chunks]
     if not missing:
         return
-    with ExitStack() as stack:
-        try:
-            client = stack.enter_context(connect(scheduler, workers))
-        except InputError:  # a moment ago it answered
-            raise JobError(GONE) from None
+    with connect(scheduler, workers) as client:
         threads, link = threads_of(client), dashboard_of(client)
         log.write("connected", scheduler=scheduler or "here", threads=threads, dashboard=link)
         if link:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,27 @@ def read(path: Path, architecture: str) -> tuple[dict[str, Any], dict[str, torch
     except safetensors.SafetensorError as error:
         raise InputError(f"{path} holds no network that can be used: {error}") from None
     return card, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def weights_file(name: str | Path, folder: Path, kind: str) -> Path:
+    """A .safetensors file as it is given, or the one of that name that ships in `folder`; InputError for none such."""
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        return path
+    shipped = {file.stem: file for file in sorted(folder.glob("*.safetensors"))}
+    if str(name) not in shipped:
+        known = ", ".join(shipped) or "none ships"
+        raise InputError(f"no {kind} {str(name)!r}: give one of {known}, or a path to a .safetensors file")
+    return shipped[str(name)]
+
+
+@contextmanager
+def usable(path: Path) -> Iterator[None]:
+    """Within it a network is made from what card and weights at `path` say; InputError if they do not fit."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} holds no network that can be used: {' '.join(str(error).split())}") from None
 
 
 def read_card(path: Path, architecture: str) -> dict[str, Any]:

@@ -10,8 +10,7 @@ import torch
 from matscreen.models.ebsd.geometry import Geometry
 from matscreen.models.ebsd.network import PLANS, OMNet
 from matscreen.models.ebsd.representation import REPRESENTATIONS, fundamental
-from matscreen.models.errors import InputError
-from matscreen.models.saved import read, read_card
+from matscreen.models.saved import read, read_card, usable, weights_file
 
 SHIPPED = Path(__file__).parent / "weights"
 ARCHITECTURE = "omnet"
@@ -60,16 +59,9 @@ def load(name: str | Path) -> OrientationModel:
 
     InputError for none such, or one that is damaged or does not belong to its card.
     """
-    path = Path(name)
-    if path.suffix != ".safetensors":
-        path = SHIPPED / f"{name}.safetensors"
-        if not path.is_file() or path.parent != SHIPPED:
-            known = ", ".join(available()) or "none ships"
-            raise InputError(
-                f"no orientation model {str(name)!r}: give one of {known}, or a path to a .safetensors file"
-            )
+    path = weights_file(name, SHIPPED, "orientation model")
     card, tensors = read(path, ARCHITECTURE)
-    try:
+    with usable(path):
         told = card["geometry"]
         geometry = Geometry(**{**told, "shape": tuple(told["shape"]), "centre": tuple(told["centre"])})
         branches = REPRESENTATIONS[card["training"]["representation"]].branches
@@ -77,6 +69,4 @@ def load(name: str | Path) -> OrientationModel:
         network.load_state_dict(tensors)
         symmetry = str(card["phase"]["symmetry"])
         fundamental(torch.tensor([[1.0, 0, 0, 0]]), symmetry)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} holds no network that can be used: {' '.join(str(error).split())}") from None
     return OrientationModel(card, network.eval(), geometry, symmetry)

@@ -56,13 +56,11 @@ class Autoencoder(nn.Module):
         down: list[nn.Module] = []
         up: list[nn.Module] = []
         before, points = 1, plan.inputs
-        lengths = [points]
         for filters in plan.filters:
             around = nn.ZeroPad1d(((plan.kernel - 1) // 2, plan.kernel // 2))  # as many points out as in
             down += [around, nn.Conv1d(before, filters, plan.kernel), nn.SELU(), nn.MaxPool1d(2)]
             up = [nn.Upsample(size=points), around, nn.Conv1d(filters, before, plan.kernel), nn.SELU(), *up]
             before, points = filters, points // 2
-            lengths.append(points)
         if plan.filters:
             down = [nn.Unflatten(1, (1, plan.inputs)), *down, nn.Flatten()]
             up = [nn.Unflatten(1, (before, points)), *up[:-1], nn.Flatten()]

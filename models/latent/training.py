@@ -15,7 +15,7 @@ from matscreen.models.errors import InputError
 from matscreen.models.latent.network import PLANS, Autoencoder
 from matscreen.models.loop import Progress
 from matscreen.models.recipe import Schedule
-from matscreen.models.saved import keep, read, training
+from matscreen.models.saved import keep, read, training, usable, weights_file
 
 ARCHITECTURE = "variational-autoencoder"
 SHIPPED = Path(__file__).parent / "weights"
@@ -162,17 +162,9 @@ def fit(
 
 def load(name: str | Path) -> Latent:
     """The autoencoder `name`: one that ships, or a .safetensors file. InputError for none such, or a damaged one."""
-    path = Path(name)
-    if path.suffix != ".safetensors":
-        path = SHIPPED / f"{name}.safetensors"
-        if path.parent != SHIPPED or not path.is_file():
-            known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none ships"
-            raise InputError(f"no autoencoder {str(name)!r}: give one of {known}, or a .safetensors file")
+    path = weights_file(name, SHIPPED, "autoencoder")
     card, tensors = read(path, ARCHITECTURE)
-    try:
-        with torch.random.fork_rng(devices=[]):  # what the caller draws next is not ours to decide
-            network = Autoencoder(PLANS[card["plan"]], 0)
+    with usable(path), torch.random.fork_rng(devices=[]):  # what the caller draws next is not ours to decide
+        network = Autoencoder(PLANS[card["plan"]], 0)
         network.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} holds no network that can be used: {' '.join(str(error).split())}") from None
     return Latent(card, network.eval().to(here().device))

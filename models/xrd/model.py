@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from matscreen.models.device import here
-from matscreen.models.errors import InputError
-from matscreen.models.saved import read
+from matscreen.models.saved import read, usable
 from matscreen.models.xrd.network import PLANS, PADNet
 
 ARCHITECTURE = "padnet"
@@ -63,7 +62,7 @@ class RegionModel:
 def load(path: Path) -> RegionModel:
     """The model in a .safetensors file with its card beside it; InputError for none such, or one that is damaged."""
     card, tensors = read(path, ARCHITECTURE)
-    try:
+    with usable(path):
         network = PADNet(
             PLANS[card["plan"]],
             int(card["views"]),
@@ -76,6 +75,4 @@ def load(path: Path) -> RegionModel:
         )
         network.load_state_dict(tensors)
         str(card["background"]), int(card["background_size"]), int(card["masked_pixels"])
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} holds no network that can be used: {' '.join(str(error).split())}") from None
     return RegionModel(card, network.eval().to(here().device))

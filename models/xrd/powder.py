@@ -14,7 +14,7 @@ from matscreen.models.device import Place, here
 from matscreen.models.errors import InputError
 from matscreen.models.loop import Progress
 from matscreen.models.recipe import Schedule
-from matscreen.models.saved import keep, read, training
+from matscreen.models.saved import keep, read, training, usable, weights_file
 
 ARCHITECTURE = "powder-net"
 SHIPPED = Path(__file__).parent / "weights"
@@ -240,16 +240,9 @@ def fit(
 
 def load(name: str | Path) -> PowderModel:
     """The model `name`: one that ships, or a .safetensors file. InputError for none such, or a damaged one."""
-    path = Path(name)
-    if path.suffix != ".safetensors":
-        path = SHIPPED / f"{name}.safetensors"
-        if path.parent != SHIPPED or not path.is_file():
-            known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none ships"
-            raise InputError(f"no model of powder patterns {str(name)!r}: give one of {known}, or a .safetensors file")
+    path = weights_file(name, SHIPPED, "model of powder patterns")
     card, tensors = read(path, ARCHITECTURE)
-    try:
+    with usable(path):
         network = PowderNet(PLANS[card["plan"]], len(card["groups"]), 0)
         network.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} holds no network that can be used: {' '.join(str(error).split())}") from None
     return PowderModel(card, network.eval().to(here().device))

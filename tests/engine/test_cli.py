@@ -148,12 +148,12 @@ def test_a_day_at_the_command_line(
     assert run("show", "run") == 1
 
 
-@pytest.mark.parametrize(("redirected", "code"), [("| true", 0), (">&-", 0), ("2>&-", 0), (">&- 2>&- <&-", 0)])
-def test_nobody_listens(redirected: str, code: int) -> None:
+@pytest.mark.parametrize("redirected", ["| true", "| (exec <&-; sleep 6)", ">&-", "2>&-", ">&- 2>&- <&-"])
+def test_nobody_listens(redirected: str) -> None:
     """A pipe that is closed, or streams that never were there."""
     command = f"set -o pipefail; {sys.executable} -m matscreen.engine.cli predict LiFePO4 Fe2O3 --format csv"
     done = subprocess.run(["bash", "-c", f"{command} {redirected}"], check=False, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (code, "")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_evaluate(

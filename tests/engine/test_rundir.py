@@ -208,8 +208,10 @@ def test_a_glance_at_the_lock_keeps_nobody_out(path: Path) -> None:
     with (path / "lock").open("a+") as glance:
         fcntl.flock(glance, fcntl.LOCK_SH)
         threading.Timer(0.12, fcntl.flock, (glance, fcntl.LOCK_UN)).start()
+        begun = time.monotonic()
         with rundir.locked(path):
-            pass
+            assert time.monotonic() - begun > 0.05  # it was not there for the taking
+            assert str(rundir.holder(path)).startswith(f"{os.getpid()} on ")
 
 
 def test_a_lock_that_tells_nothing(path: Path) -> None:

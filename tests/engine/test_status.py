@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,6 +82,13 @@ def test_finished_failed_and_interrupted(run_path: Path, monkeypatch: pytest.Mon
     found = status(run_path)
     assert found.state == "failed"
     assert "No space left" in found.problems[-1]
+    checked = rundir.finished_chunks
+
+    def looked(*given: Any) -> Any:
+        assert status(run_path).state == "running"  # and failed no more, however long it takes to check what is there
+        return checked(*given)
+
+    monkeypatch.setattr(rundir, "finished_chunks", looked)
     resume(run_path)
     assert status(run_path).state == "finished"
 
