@@ -18,6 +18,7 @@ from distributed.comm.core import CommClosedError
 from tornado.ioloop import IOLoop
 
 from matscreen.engine.libraries import library
+from matscreen.engine.properties import Property
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened, screen_chunk
 from matscreen.engine.slurm import slurm_jobs
@@ -43,6 +44,7 @@ class Job:
     threshold: float
     charge_neutral: bool
     exact: bool
+    properties: tuple[Property, ...] = ()
 
 
 class JobPlugin(WorkerPlugin):
@@ -63,7 +65,8 @@ def screen_range(name: str, start: int, stop: int) -> Screened:
     started = time.perf_counter()
     chunk = job.space.chunk(start, stop)
     enumerate_seconds = time.perf_counter() - started
-    screened = screen_chunk(chunk, job.model, job.phases, job.threshold, job.charge_neutral, job.exact)
+    asked = job.threshold, job.charge_neutral, job.exact, job.properties
+    screened = screen_chunk(chunk, job.model, job.phases, *asked)
     return replace(screened, enumerate_seconds=enumerate_seconds)
 
 

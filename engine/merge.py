@@ -22,7 +22,7 @@ _CUTS = np.arange(-100_000, 100_001) / 1000  # eV/atom; fine against what distan
 
 
 def merge(files: Sequence[Path], rows: int = ROWS) -> Iterator[pa.Table]:
-    """Tables of `schema.CANDIDATES`, by rising hull distance and id from the first row of the first to the last.
+    """Tables of `schema.candidates`, by rising hull distance and id from the first row of the first to the last.
 
     A table holds at most `rows` candidates, or all within 0.001 eV/atom (beyond 100 all) if those are more. At least
     one is given.
@@ -39,7 +39,7 @@ def merge(files: Sequence[Path], rows: int = ROWS) -> Iterator[pa.Table]:
         yield _sorted_range(files, low, high)
         low, filled = high, filled[fits:]
     if low == -np.inf:
-        yield schema.CANDIDATES.empty_table()
+        yield _schema(files).empty_table()
 
 
 def _sorted_range(files: Sequence[Path], low: float, high: float) -> pa.Table:
@@ -47,4 +47,9 @@ def _sorted_range(files: Sequence[Path], low: float, high: float) -> pa.Table:
     parts = [pq.read_table(f, filters=within, partitioning=None).replace_schema_metadata(None) for f in files]
     table = pa.concat_tables(parts)
     order = np.lexsort((table["id"].to_numpy(), table[KEY].to_numpy()))
-    return table.take(pa.array(order)).cast(schema.CANDIDATES).combine_chunks()
+    return table.take(pa.array(order)).cast(_schema(files)).combine_chunks()
+
+
+def _schema(files: Sequence[Path]) -> pa.Schema:
+    """Of the candidates; all files have the same."""
+    return pq.read_schema(files[0]).remove_metadata() if files else schema.CANDIDATES

@@ -38,7 +38,7 @@ class Rescreened:
 
 
 def rescreen(run: Path) -> Rescreened:
-    """Write `rescreened.parquet` (`schema.CANDIDATES`) into the run; `current_candidates` reads it from then on.
+    """Write `rescreened.parquet` (`schema.candidates`) into the run; `current_candidates` reads it from then on.
 
     InputError if nothing was calculated yet; errors of `rundir.open_candidates`.
     """
@@ -60,7 +60,7 @@ def rescreen(run: Path) -> Rescreened:
     columns = [fresh.get(name, candidates[name]) for name in candidates.column_names]
     keep = np.flatnonzero(~calculated & ~above)
     order = keep[np.lexsort((candidates["id"].to_numpy()[keep], distance[keep]))]
-    table = pa.table(columns, schema=schema.CANDIDATES).take(pa.array(order))
+    table = pa.table(columns, schema=candidates.schema).take(pa.array(order))
     told = {"fingerprint": config.fingerprint, "computed": computed.checksum}
     table = table.replace_schema_metadata({"matscreen": json.dumps(told)})
     with rundir.locked(run):

@@ -17,8 +17,8 @@ import platform
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from itertools import count
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -49,6 +49,7 @@ class RunConfig:
     chunk_size : compositions a chunk, about
     model : name, source (path), checksum, and that of its student; empty if the model predicts everything itself
     reference : name, origin (see `PhaseTable.reopen`) and checksum
+    properties : `Property.spec` of each
     """
 
     version: str
@@ -58,12 +59,17 @@ class RunConfig:
     chunk_size: int
     model: dict[str, str]
     reference: dict[str, Any]
+    properties: tuple[dict[str, Any], ...] = ()
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what decides the candidates (not of where files lie)."""
         models = [self.model["checksum"], self.model["student"]]
         deciding = asdict(self) | {"model": models, "reference": self.reference["checksum"]}
+        wanted = [
+            {key: one[key] for key in one if key not in ("model", "source")} for one in deciding.pop("properties")
+        ]
+        deciding |= {"properties": wanted} if wanted else {}
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
@@ -75,7 +81,7 @@ class Chunk:
     ----------
     number : its place among the chunks of the run
     start, stop : ids of its compositions
-    screened, refined, checked, degenerate, …_seconds : as in `screen.Screened`
+    screened, refined, checked, outside, degenerate, …_seconds : as in `screen.Screened`
     finished_at : when, in seconds of Unix time
     candidates : how many it holds
     file : where they are, by rising hull distance
@@ -87,6 +93,7 @@ class Chunk:
     screened: int
     refined: int
     checked: int
+    outside: int
     degenerate: int
     predict_seconds: float
     hull_seconds: float
@@ -144,7 +151,10 @@ def read_config(path: Path) -> RunConfig:
         document = json.loads((path / "run.json").read_text())
         if isinstance(document, dict) and isinstance(told := document.get("model"), dict) and "student" not in told:
             raise InputError(f"the run in {path} is of an older matscreen, which alone can read it")
-        config = RunConfig(**{key: document[key] for key in RunConfig.__dataclass_fields__})
+        config = RunConfig(**{key: document[key] for key in RunConfig.__dataclass_fields__ if key != "properties"})
+        config = replace(config, properties=tuple(document.get("properties", ())))
+        if any(set(one) != {"column", "low", "high", "model", "source", "checksum"} for one in config.properties):
+            raise ValueError("a property is not as a scan writes it")
         intact = document["fingerprint"] == config.fingerprint
     except FileNotFoundError:
         raise InputError(f"{path} is no run directory: it has no run.json") from None
@@ -204,6 +214,7 @@ def write_chunk(path: Path, fingerprint: str, number: int, ids: tuple[int, int],
         "screened": screened.screened,
         "refined": screened.refined,
         "checked": screened.checked,
+        "outside": screened.outside,
         "degenerate": screened.degenerate,
         "predict_seconds": screened.predict_seconds,
         "hull_seconds": screened.hull_seconds,
@@ -233,7 +244,11 @@ def read_chunk(file: Path, fingerprint: str) -> Chunk | None:
         return None
     if figures.pop("fingerprint", None) != fingerprint or file.stem.partition("-")[0] != f"{figures['number']:06d}":
         return None
-    if not found.equals(schema.CANDIDATES) or set(figures) != set(Chunk.__dataclass_fields__) - {"file"}:
+    try:
+        schema.properties_of(found)
+    except ValueError:
+        return None
+    if set(figures) != set(Chunk.__dataclass_fields__) - {"file"}:
         return None
     return Chunk(**figures, file=file)
 
@@ -255,13 +270,15 @@ def finished_chunks(path: Path, fingerprint: str, ranges: list[tuple[int, int]])
 
 
 def write_candidates(path: Path, fingerprint: str, tables: Iterable[pa.Table]) -> str:
-    """Write `candidates.parquet`, a row group a table; returns its SHA-256."""
+    """Write `candidates.parquet`, a row group a table, of which there is at least one; returns its SHA-256."""
     metadata = {"matscreen": json.dumps({"fingerprint": fingerprint})}
     file = path / "candidates.parquet"
 
     def write(temporary: Path) -> None:
-        with pq.ParquetWriter(temporary, schema.CANDIDATES.with_metadata(metadata), compression="zstd") as writer:
-            for table in tables:
+        rest = iter(tables)
+        first = next(rest)
+        with pq.ParquetWriter(temporary, first.schema.with_metadata(metadata), compression="zstd") as writer:
+            for table in chain([first], rest):
                 writer.write_table(table.replace_schema_metadata(metadata), row_group_size=max(len(table), 1))
 
     write_atomically(file, write)
@@ -326,7 +343,7 @@ def open_candidates(path: Path) -> pq.ParquetFile:
 
 
 def read_candidates(path: Path, top: int | None = None) -> pa.Table:
-    """The run's candidates (`schema.CANDIDATES`), or its `top` best; errors as `open_candidates`."""
+    """The run's candidates (`schema.candidates`), or its `top` best; errors as `open_candidates`."""
     opened = open_candidates(path)
     tables, missing = [opened.schema_arrow.empty_table()], opened.metadata.num_rows if top is None else top
     try:

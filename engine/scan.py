@@ -8,7 +8,7 @@ import platform
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,6 +32,8 @@ from matscreen.engine.cluster import (
     threads_of,
 )
 from matscreen.engine.journal import Journal, journal, resources
+from matscreen.engine.properties import Property, need_elements
+from matscreen.engine.properties import reopen as reopen_property
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.rundir import Chunk, RunConfig
 from matscreen.engine.screen import Screened
@@ -78,7 +80,7 @@ class Run:
 
     @property
     def candidates(self) -> pa.Table:
-        """`schema.CANDIDATES`, by rising hull distance, ties by id."""
+        """`schema.candidates`, by rising hull distance, ties by id."""
         return rundir.read_candidates(self.path)
 
     @property
@@ -100,6 +102,7 @@ def scan(
     report: Report = lambda _: None,
     exact: bool = False,
     notice: Notice = lambda _: None,
+    properties: Sequence[Property] = (),
 ) -> Run:
     """Screen every composition of `space` and keep what lies more than `threshold` below the hull.
 
@@ -112,6 +115,7 @@ def scan(
     scheduler : address of a Dask scheduler to use instead, such as `tcp://host:8786`
     report : called after every chunk
     notice : called with what people should know, in a line
+    properties : as in `screen`
 
     Raises
     ------
@@ -127,6 +131,7 @@ def scan(
         raise InputError(f"model {model.name} does not know {', '.join(SYMBOLS[z] for z in unknown)}; exclude them")
     if model.target.energy is None:
         raise InputError(f"model {model.name} predicts {model.target}, not formation energies")
+    need_elements(properties, space.elements)
     exact = exact or threshold < 0 or model.student is None
     if chunk_size is None:
         chunk_size = min(max(len(space) // 64, SMALLEST_CHUNK), LARGEST_CHUNK)
@@ -150,11 +155,12 @@ def scan(
             "student": "" if exact or model.student is None else model.student.model.checksum,
         },
         reference={"name": phases.name, "origin": phases.origin, "checksum": phases.checksum},
+        properties=tuple(one.spec() for one in properties),
     )
     workers = _workers(workers)
     need_workers(scheduler)  # before anything is written
     rundir.create(path, config, phases.table, _versions())
-    job = Job(space, model, phases, threshold, charge_neutral, exact)
+    job = Job(space, model, phases, threshold, charge_neutral, exact, tuple(properties))
     return _run(path, config, job, workers, scheduler, report, notice)
 
 
@@ -198,7 +204,8 @@ def reopen(path: Path, config: RunConfig) -> Job:
     if Path(origin.get("path", "")).is_file() and PhaseTable.reopen(origin).checksum != phases.checksum:
         raise InputError(f"reference {config.reference['name']} has changed since the run was started")
     space = CompositionSpace(**config.space)
-    return Job(space, model, phases, config.threshold, config.charge_neutral, not student)
+    properties = tuple(reopen_property(spec) for spec in config.properties)
+    return Job(space, model, phases, config.threshold, config.charge_neutral, not student, properties)
 
 
 def _run(

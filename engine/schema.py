@@ -1,6 +1,6 @@
 """Every table in the project, with units in the field metadata."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -95,6 +95,44 @@ CANDIDATES = pa.schema(
 )
 
 
+UNITS = {
+    "_ev_atom": "eV/atom",
+    "_w_m_k": "W/(m K)",
+    "_um_m_k": "µm/(m K)",
+    "_gpa": "GPa",
+    "_ev": "eV",
+    "_k": "K",
+}
+"""Units by how the names of columns end."""
+
+
+def named(column: str) -> tuple[str, str]:
+    """A property's name as people say it, and its unit, empty where its column does not tell."""
+    ending = next((ending for ending in UNITS if column.endswith(ending)), "")
+    return column.removesuffix(ending).replace("_", " "), UNITS.get(ending, "")
+
+
+def candidates(properties: Iterable[str] = ()) -> pa.Schema:
+    """`CANDIDATES`, and columns for these properties, whose names end with their unit."""
+    columns = [
+        field
+        for name in properties
+        for field in (
+            _field(name, pa.float32(), "predicted by the property's own model", named(name)[1]),
+            _field(f"{name}_spread", pa.float32(), "over that model's networks", named(name)[1], nullable=True),
+        )
+    ]
+    return pa.schema([*CANDIDATES, *columns])
+
+
+def properties_of(table: pa.Schema) -> list[str]:
+    """The properties whose columns candidates have; ValueError if the table is not one of candidates."""
+    names = table.names[len(CANDIDATES) :: 2]
+    if not table.equals(candidates(names)):
+        raise ValueError(f"not a table of candidates: its columns are {', '.join(table.names)}")
+    return list(names)
+
+
 def composition_batch(ids: np.ndarray, elements: np.ndarray, amounts: np.ndarray) -> pa.RecordBatch:
     """Chunk from ids (N,) int64 and elements, amounts (N, K) uint8, without a copy."""
     width = elements.shape[1]
@@ -125,13 +163,18 @@ def composition_arrays(chunk: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, n
     return chunk.column("id").to_numpy(), places("elements"), places("amounts")
 
 
-def candidate_batch(columns: Iterable[object]) -> pa.RecordBatch:
-    """Candidates from their columns, in the schema's order."""
+def candidate_batch(
+    columns: Iterable[object], properties: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None
+) -> pa.RecordBatch:
+    """Candidates from the columns of `CANDIDATES`, in order, and of properties, values and spreads (NaN is null)."""
+    known = properties or {}
+    further = (pa.array(values, pa.float32(), from_pandas=True) for pair in known.values() for values in pair)
+    schema = candidates(known)
     arrays = [
         column if isinstance(column, pa.Array) else pa.array(column, field.type)
-        for column, field in zip(columns, CANDIDATES, strict=True)
+        for column, field in zip([*columns, *further], schema, strict=True)
     ]
-    return pa.RecordBatch.from_arrays(arrays, schema=CANDIDATES)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def candidate_arrays(candidates: pa.Table) -> tuple[np.ndarray, np.ndarray]:

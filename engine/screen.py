@@ -1,6 +1,7 @@
 """Screen one chunk: compositions in, those that lie below the hull out. No cluster, no files."""
 
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 
 from matscreen.engine import schema
 from matscreen.engine.chemistry import chemistry, is_charge_neutral
+from matscreen.engine.properties import Property, predicted
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.safety import check_energies
 from matscreen.kernels import hull
@@ -32,6 +34,7 @@ class Screened:
     screened : compositions whose energy was predicted (fewer than the chunk's with a filter)
     refined : those of them that the model itself predicted, not only its student
     checked : predictions that were compared with the definition's
+    outside : compositions below the hull whose properties are not those wanted
     degenerate : candidates on a face of the hull, made of fewer phases than elements: which facet holds them is a tie
     predict_seconds, hull_seconds : time of these two stages, which overlap
     describe_seconds : time for formulas and decompositions of the candidates
@@ -42,6 +45,7 @@ class Screened:
     screened: int
     refined: int
     checked: int
+    outside: int
     degenerate: int
     predict_seconds: float
     hull_seconds: float
@@ -56,6 +60,7 @@ def screen(
     threshold: float = 0.2,
     charge_neutral: bool = False,
     exact: bool = False,
+    properties: Sequence[Property] = (),
 ) -> pa.RecordBatch:
     """Compositions of a chunk whose predicted formation energy is more than `threshold` below the hull.
 
@@ -68,21 +73,28 @@ def screen(
     charge_neutral : look only at compositions that common oxidation states can balance
     exact : let the model predict everything; else its student, if it has one, predicts first, and the model only what
         the student does not put clearly above the threshold. One is not asked with a negative threshold
+    properties : predicted of what is below the hull; only compositions that have the values wanted are kept
 
     Returns
     -------
-    RecordBatch of `schema.CANDIDATES`, by rising id
+    RecordBatch of `schema.candidates` with these properties, by rising id
 
     Raises
     ------
     ArithmeticError
         A predicted energy that is not finite or, of the few that are predicted again by the definition, wrong.
     """
-    return screen_chunk(chunk, model, phases, threshold, charge_neutral, exact).candidates
+    return screen_chunk(chunk, model, phases, threshold, charge_neutral, exact, properties).candidates
 
 
 def screen_chunk(
-    chunk: pa.RecordBatch, model: Model, phases: PhaseTable, threshold: float, charge_neutral: bool, exact: bool
+    chunk: pa.RecordBatch,
+    model: Model,
+    phases: PhaseTable,
+    threshold: float,
+    charge_neutral: bool,
+    exact: bool,
+    properties: Sequence[Property] = (),
 ) -> Screened:
     """`screen`, with what it took."""
     if not np.isfinite(threshold):
@@ -116,18 +128,26 @@ def screen_chunk(
         predict_seconds += time.perf_counter() - started
     keep = np.flatnonzero(energies - hull_energy[rows] < -threshold)
     started = time.perf_counter()
+    values = predicted(properties, elements[rows[keep]], amounts[rows[keep]]) if properties else {}
+    wanted = np.ones(len(keep), bool)
+    for one in properties:
+        wanted &= one.within(values[one.column][0])
+    predict_seconds += time.perf_counter() - started
+    started = time.perf_counter()
 
     def described(part: np.ndarray) -> pa.RecordBatch:
-        at = rows[part]
-        return _candidates(ids[at], elements[at], amounts[at], energies[part], uncertainties[part], phases)
+        at, own = rows[keep[part]], {name: (value[part], spread[part]) for name, (value, spread) in values.items()}
+        found = energies[keep[part]], uncertainties[keep[part]]
+        return describe(ids[at], elements[at], amounts[at], *found, phases, own)
 
-    parts = [described(part) for part in np.split(keep, range(AT_ONCE, len(keep), AT_ONCE))]
+    kept = np.flatnonzero(wanted)
+    parts = [described(part) for part in np.split(kept, range(AT_ONCE, len(kept), AT_ONCE))]
     describe_seconds = time.perf_counter() - started
     candidates = pa.concat_batches(parts)
     products = pc.list_value_length(candidates["decomposition"]).to_numpy()
     degenerate = int(np.count_nonzero(products < candidates["n_elements"].to_numpy()))
     seconds = predict_seconds, hull_seconds, describe_seconds
-    return Screened(candidates, len(ids), len(rows), checked, degenerate, *seconds)
+    return Screened(candidates, len(ids), len(rows), checked, len(keep) - len(kept), degenerate, *seconds)
 
 
 def _predicted(model: Model, elements: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,14 +156,20 @@ def _predicted(model: Model, elements: np.ndarray, amounts: np.ndarray) -> tuple
     return energies, np.full(len(energies), np.nan, np.float32) if uncertainties is None else uncertainties
 
 
-def _candidates(
+def describe(
     ids: np.ndarray,
     elements: np.ndarray,
     amounts: np.ndarray,
     energies: np.ndarray,
     uncertainties: np.ndarray,
     phases: PhaseTable,
+    properties: Mapping[str, tuple[np.ndarray, np.ndarray]],
 ) -> pa.RecordBatch:
+    """Compositions as rows of `schema.candidates`: what was predicted of them, and what `phases` and chemistry tell.
+
+    ids (N,) int64; elements, amounts (N, K) uint8; energies, uncertainties (N,) float32, eV/atom, NaN where unknown;
+    properties as of `properties.predicted`.
+    """
     # Each survivor's hull is found again by itself: its digits do not depend on what else was in the chunk.
     hull_energy, decompositions = phases.decompositions(elements, amounts)
     present = [[z for z in row if z] for row in elements.tolist()]
@@ -163,5 +189,6 @@ def _candidates(
             energies - hull_energy,
             decompositions,
             *chemistry(elements, amounts, phases),
-        ]
+        ],
+        properties,
     )

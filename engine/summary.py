@@ -61,6 +61,7 @@ def summarize(
         "screened": screened,
         "predicted_by_the_model_itself": sum(c.refined for c in chunks.values()),
         "predicted_again_by_the_definition": sum(c.checked for c in chunks.values()),
+        "below_the_hull_but_without_the_properties_wanted": sum(c.outside for c in chunks.values()),
         "candidates_on_a_face_of_the_hull": sum(c.degenerate for c in chunks.values()),
         "candidates": tally.candidates.total(),
         "by_arity": by_arity(space, tally),

@@ -21,6 +21,9 @@ from matscreen.models.errors import JobError
 HULL_TOLERANCE = 1e-7
 """eV/atom between the hull kernel and HiGHS, which meets its constraints to 1e-10."""
 
+RELATIVE_TOLERANCE = 1e-4
+"""Of the largest value of a property, between the float32 forward pass and the float64 reference."""
+
 MOST_SIMPLICES = 50_000
 """Systems with more sets of phases than this are left to HiGHS; the definition would try them all."""
 
@@ -82,18 +85,26 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
     at_hull = _hull_energies(elements, amounts, job.phases)
     distance = energy - at_hull
     allowed = is_charge_neutral(elements, amounts) if config.charge_neutral else np.ones(len(ids), bool)
+    certain = allowed.copy()  # what has the properties wanted, whatever rounding does
+    for one in job.properties:
+        values = one.values(elements, amounts, "reference")
+        slack = RELATIVE_TOLERANCE * float(np.abs(values).max(initial=0))
+        allowed, certain = allowed & one.within(values, slack), certain & one.within(values, -slack)
 
     is_kept = np.isin(ids, kept)
     wrong = np.where(
         is_kept, distance > -config.threshold + ENERGY_TOLERANCE, distance < -config.threshold - ENERGY_TOLERANCE
     )
-    wrong = np.where(allowed, wrong, is_kept)
+    wrong = np.where(is_kept, wrong | ~allowed, wrong & certain)
     for row in np.flatnonzero(wrong):
         what = "is a candidate" if is_kept[row] else "is not a candidate"
+        wanted = ", and has not what was asked for" if not allowed[row] else ""
         lost = (
             " (the model's student may have lost it: scan with --exact)" if not is_kept[row] and not job.exact else ""
         )
-        raise JobError(f"{job.space[int(ids[row])]} {what}, but lies {distance[row]:.4f} eV/atom from the hull{lost}")
+        raise JobError(
+            f"{job.space[int(ids[row])]} {what}, but lies {distance[row]:.4f} eV/atom from the hull{lost}{wanted}"
+        )
 
     by_id = np.argsort(kept)
     at = by_id[np.searchsorted(kept, ids[is_kept], sorter=by_id)]

@@ -254,6 +254,17 @@ def available() -> dict[str, dict[str, float]]:
     return {path.stem: _read_card(path)["metrics"] for path in cards}
 
 
+def shipped_properties() -> dict[str, str]:
+    """Properties, formation energies apart, that models which ship predict: {column: model}."""
+    targets = {name: Target.from_card(_read_card(SHIPPED / f"{name}.json")) for name in available()}
+    return {
+        column: name
+        for name, target in targets.items()
+        if target.energy is None and not target.classes
+        for column in target.properties
+    }
+
+
 def save(
     path: Path,
     members: Sequence[Member],

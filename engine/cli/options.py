@@ -60,6 +60,15 @@ Diverse = Annotated[
     bool, typer.Option("--diverse", help="List nothing whose fractions of atoms are within 0.1 of a better one's.")
 ]
 
+Properties = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--property",
+        help="Predict a property too and keep what has the values wanted, such as band_gap:1.0..1.6 or "
+        "bulk_modulus:>200; no range keeps all. NAME@FILE is one of your own model. Give it as often as you like.",
+    ),
+]
+
 DEFAULT_MODEL = DEFAULT
 DEFAULT_REFERENCE = "oqmd-legacy"
 DEFAULT_FORMULA = "formula"

@@ -14,6 +14,7 @@ import rich.progress
 from rich.console import Console
 from rich.table import Table
 
+from matscreen.engine.schema import named
 from matscreen.models.errors import InputError
 
 PROGRESS = Console(stderr=True)
@@ -55,6 +56,7 @@ def print_compositions(table: pa.Table, form: str, title: str) -> None:
                 row["decomposition"] = mixture(row["decomposition"])
             writer.writerow(" ".join(map(str, v)) if isinstance(v, list) else v for v in row.values())
         return
+    properties = [name for name in table.column_names if f"{name}_spread" in table.column_names]
     rows = [
         (
             str(rank),
@@ -63,12 +65,24 @@ def print_compositions(table: pa.Table, form: str, title: str) -> None:
             f"{row['formation_energy_ev_atom']:.3f}",
             "" if row["uncertainty_ev_atom"] is None else f"±{row['uncertainty_ev_atom']:.3f}",
             f"{row['hull_energy_ev_atom']:.3f}",
+            *(number_with_spread(row[name], row[f"{name}_spread"]) for name in properties),
             mixture(row["decomposition"]),
         )
         for rank, row in enumerate(table.to_pylist(), start=1)
     ]
-    headers = ("", "formula", "hull distance", "predicted", "", "hull", "known phases there (fractions of atoms)")
+    numbers = ("hull distance", "predicted", "", "hull", *map(heading, properties))
+    headers = ("", "formula", *numbers, "known phases there (fractions of atoms)")
     print_table(title, headers, rows, left=2)
+
+
+def heading(column: str) -> str:
+    """Of a property's column: `bulk modulus, GPa`."""
+    return ", ".join(filter(None, named(column)))
+
+
+def number_with_spread(value: float, spread: float | None) -> str:
+    """`123 ±4`, to as many digits as people read."""
+    return f"{value:.4g}" + ("" if spread is None else f" ±{spread:.2g}")
 
 
 def make_folder(path: Path) -> None:

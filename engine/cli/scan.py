@@ -14,6 +14,7 @@ from matscreen.engine.cli.results import read_shortlist
 from matscreen.engine.cluster import cluster
 from matscreen.engine.element_sets import format_elements
 from matscreen.engine.finish import Hook, told_at_the_end
+from matscreen.engine.properties import parse
 from matscreen.engine.scan import Progress, Run
 from matscreen.engine.scan import resume as resume_run
 from matscreen.engine.scan import scan as scan_space
@@ -44,6 +45,7 @@ def scan(
     formula_column: o.FormulaColumn = o.DEFAULT_FORMULA,
     energy_column: o.EnergyColumn = o.DEFAULT_ENERGY,
     model: o.ModelName = o.DEFAULT_MODEL,
+    properties: o.Properties = None,
     out: Annotated[Path | None, typer.Option(help="Run directory to make. Default: runs/ELEMENTS-DATE-TIME.")] = None,
     top: o.Top = None,
     form: o.Format = "table",
@@ -72,6 +74,7 @@ def scan(
     filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
     space = o.make_space(elements, arity, max_atoms, require, exclude)
     network = o.open_model(model)
+    wanted = [parse(text) for text in properties or []]
     phases = o.open_reference(reference, formula_column, energy_column, say)
     name = format_elements(space.elements) if len(space.elements) <= 8 else f"{len(space.elements)}-elements"
     path = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -97,6 +100,7 @@ def scan(
             progress.update,
             exact,
             say,
+            wanted,
         )
     _print_run(run, top, form, filters)
     if expected := expectation(network.card, threshold):

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,14 @@ import pyarrow.compute as pc
 
 from matscreen.engine import rundir
 from matscreen.engine.computed import read_computed
+from matscreen.engine.merge import KEY
+from matscreen.engine.properties import Property
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.report.categories import Counts
 from matscreen.engine.rescreen import RESCREENED, current_candidates, with_computed
 from matscreen.engine.scan import reopen
+from matscreen.engine.schema import named
+from matscreen.engine.search.pareto import front
 from matscreen.engine.shortlist import Filters, shortlist
 from matscreen.engine.summary import Tally, by_arity
 from matscreen.models.calibration import expectation
@@ -82,6 +86,7 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
         "histogram": _histogram(np.concatenate([np.zeros(0), *distances])),
         "filters": removed,
         "candidates": _columns(shown.combine_chunks()),
+        "properties": _properties(job.properties, shown),
         "phases": _phases(job.phases if computed is None else with_computed(job.phases, computed), job.space.elements),
         "computed": None if computed is None else sorted(set(computed.table["formula"].to_pylist())),
         "model": _card(job.model.card),
@@ -140,6 +145,34 @@ def _columns(shown: pa.Table) -> dict[str, Any]:
             " + ".join(f"{part['fraction']:.2f} {part['formula']}" for part in parts)
             for parts in shown["decomposition"].to_pylist()
         ],
+    }
+
+
+def _properties(properties: Sequence[Property], shown: pa.Table) -> dict[str, Any]:
+    """Each property of the listed candidates, and which of them are on the Pareto front.
+
+    What counts are the distance to the hull and the properties of which large or small values are wanted.
+    """
+    counted = [one for one in properties if one.sign]
+    losses = [shown[KEY].to_numpy(), *(one.sign * shown[one.column].to_numpy() for one in counted)]
+    return {
+        "columns": [
+            {
+                "name": one.column,
+                "title": named(one.column)[0],
+                "unit": named(one.column)[1],
+                "sign": one.sign,
+                "low": one.low if math.isfinite(one.low) else None,
+                "high": one.high if math.isfinite(one.high) else None,
+                "model": one.model.name,
+                "values": [float(f"{x:.4g}") for x in shown[one.column].to_pylist()],
+                "spreads": [
+                    None if x is None else float(f"{x:.2g}") for x in shown[f"{one.column}_spread"].to_pylist()
+                ],
+            }
+            for one in properties
+        ],
+        "front": front(np.column_stack(losses)).astype(int).tolist() if counted else [],
     }
 
 

@@ -84,3 +84,26 @@ def categories_figure(told: dict[str, Any]) -> "Figure":
     if arities:
         axes.legend(frameon=False)
     return drawn
+
+
+def properties_figure(told: dict[str, Any]) -> "Figure":
+    """Each property against the distance to the hull, the Pareto front marked."""
+    columns, distance = told["properties"]["columns"], np.array(told["candidates"]["distance"], float)
+    drawn = figure(4.6 * len(columns), 3.8)
+    best = np.array(told["properties"]["front"] or [0] * len(distance), bool)
+    for axes, column in zip(np.ravel(drawn.subplots(1, len(columns))), columns, strict=True):
+        values = np.array(column["values"], float)
+        axes.scatter(distance[~best], values[~best], s=6, color=COLOURS[0], lw=0, alpha=0.5)
+        axes.scatter(
+            distance[best], values[best], s=22, color=COLOURS[1], edgecolor="black", lw=0.5, label="Pareto front"
+        )
+        for limit in (column["low"], column["high"]):
+            if limit is not None:
+                axes.axhline(limit, color="0.5", lw=1)
+        axes.set(
+            xlabel="distance to the hull (eV/atom)",
+            ylabel=column["title"] + (f" ({column['unit']})" if column["unit"] else ""),
+        )
+        if best.any():
+            axes.legend(frameon=False)
+    return drawn

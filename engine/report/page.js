@@ -31,7 +31,8 @@ const run = data.run, summary = data.summary, c = data.candidates, count = c.for
 $("name").textContent = run.name;
 $("lead").textContent = `${number(summary.screened)} compositions of ${run.elements.length} elements ` +
   `(${run.arity.join(", ")} at a time, up to ${run.max_atoms} atoms) screened; ${number(summary.candidates)} lie more ` +
-  `than ${run.threshold} eV/atom below the hull of ${data.reference.name} by ${data.model.name}.`;
+  `than ${run.threshold} eV/atom below the hull of ${data.reference.name} by ${data.model.name}` +
+  (data.properties.columns.some((p) => p.low !== null || p.high !== null) ? " and have the properties asked for." : ".");
 $("expectation").textContent = data.expectation;
 
 // ---------------------------------------------------------------- table
@@ -78,6 +79,12 @@ const COLUMNS = [
   { head: "analogue", title: "known, same amounts of elements of the same columns", wide: true, value: (r) => word(c.analogue, r) || "~", cell: (r) => { const n = formulaNode(word(c.analogue, r), "td"); n.className = "wide"; return n; } },
   { head: "known phases there", title: "fractions of atoms", wide: true, value: (r) => c.decomposition[r], cell: (r) => mixtureNode(c.decomposition[r], make("td", undefined, "wide")) },
 ];
+const properties = data.properties.columns, front = data.properties.front;
+const label = (p) => p.title + (p.unit ? ` (${p.unit})` : "");
+COLUMNS.splice(5, 0, ...properties.map((p) => ({
+  head: label(p), title: `predicted by ${p.model}`, numeric: true, value: (r) => (p.sign || 1) * p.values[r],
+  cell: (r) => { const n = make("td", p.values[r], "number"); if (p.spreads[r] !== null) n.append(make("span", ` ±${p.spreads[r]}`, "note")); return n; },
+})));
 const PAGE = 50;
 let rows = [], sorted = 0, rising = true, page = 0, chosenRow = -1;
 
@@ -106,6 +113,7 @@ function select() {
     if (fblock && (kinds.includes("lanthanide") || kinds.includes("actinide"))) continue;
     if (stable && kinds.includes("radioactive")) continue;
     if (!held.every((z) => own.includes(z)) || not.some((z) => own.includes(z))) continue;
+    if ($("front").checked && !front[r]) continue;
     if (text && !c.formula[r].toLowerCase().includes(text)) continue;
     rows.push(r);
   }
@@ -142,8 +150,8 @@ function draw() {
   $("next").disabled = page === pages - 1;
 }
 function save() {
-  const lines = [["rank", "formula", "chemical_system", "hull_distance_ev_atom", "formation_energy_ev_atom", "uncertainty_ev_atom", "hull_energy_ev_atom", "charge_balanced", "nearest_phase", "analogue"].join(",")];
-  for (const r of rows) lines.push([r + 1, c.formula[r], word(c.system, r), c.distance[r], c.energy[r], c.uncertainty[r] ?? "", c.hull[r], Boolean(c.balanced[r]), word(c.nearest, r), word(c.analogue, r)].join(","));
+  const lines = [["rank", "formula", "chemical_system", "hull_distance_ev_atom", "formation_energy_ev_atom", "uncertainty_ev_atom", "hull_energy_ev_atom", "charge_balanced", "nearest_phase", "analogue", ...properties.map((p) => p.name)].join(",")];
+  for (const r of rows) lines.push([r + 1, c.formula[r], word(c.system, r), c.distance[r], c.energy[r], c.uncertainty[r] ?? "", c.hull[r], Boolean(c.balanced[r]), word(c.nearest, r), word(c.analogue, r), ...properties.map((p) => p.values[r])].join(","));
   const link = make("a");
   link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
   link.download = `${run.name}.csv`;
@@ -281,6 +289,18 @@ function histogram() {
     { ...LAYOUT, xaxis: { title: { text: "distance to the hull (eV/atom)" } }, yaxis: { title: { text: "candidates" }, type: "log", dtick: 1 }, bargap: 0, shapes: [{ type: "line", x0: -run.threshold, x1: -run.threshold, yref: "paper", y0: 0, y1: 1, line: { color: ORANGE, width: 2 } }] }, CONFIG);
 }
 
+function tradeoff() {
+  const p = properties[$("property").value], all = [...c.formula.keys()], best = all.filter((r) => front[r]), others = all.filter((r) => !front[r]);
+  const points = (rows, extra) => ({ type: count > 5000 ? "scattergl" : "scatter", mode: "markers", x: rows.map((r) => c.distance[r]), y: rows.map((r) => p.values[r]), text: rows.map((r) => low(c.formula[r])), hovertemplate: "%{text}<br>%{x:.3f} eV/atom<br>%{y:.4g}<extra></extra>", ...extra });
+  const limits = [p.low, p.high].filter((x) => x !== null).map((x) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: x, y1: x, line: { color: ORANGE, width: 1 } }));
+  Plotly.react("tradeoff", [points(others, { marker: { color: BLUE, size: 5, opacity: 0.5 }, name: "candidates" }), points(best, { marker: { color: VERMILION, size: 9, symbol: "diamond", line: { color: "white", width: 0.5 } }, name: "Pareto front", showlegend: best.length > 0 })],
+    { ...LAYOUT, xaxis: { title: { text: "distance to the hull (eV/atom)" } }, yaxis: { title: { text: label(p) } }, shapes: limits }, CONFIG);
+}
+function frontNote() {
+  const counted = properties.filter((p) => p.sign).map((p) => `${p.sign < 0 ? "a large" : "a small"} ${p.title}`);
+  return counted.length ? `Pareto front: ${number(front.filter(Boolean).length)} of the listed candidates are beaten by no other in all of: ${["distance to the hull", ...counted].join(", ")}.` : "";
+}
+
 // ---------------------------------------------------------------- provenance, work
 function flat(object, prefix = "") {
   return Object.entries(object).flatMap(([key, value]) => value && typeof value === "object" && !Array.isArray(value) ? flat(value, `${prefix}${key} `) : [[prefix + key, Array.isArray(value) ? value.join(", ") : String(value)]]);
@@ -312,12 +332,19 @@ function work() {
 // ---------------------------------------------------------------- begin
 head();
 for (const k of run.arity) { const option = make("option", k); option.value = k; $("arity").append(option); }
-for (const id of ["with", "without", "formula", "arity", "below", "balanced", "fblock", "stable"]) $(id).addEventListener("input", select);
+for (const id of ["with", "without", "formula", "arity", "below", "balanced", "fblock", "stable", "front"]) $(id).addEventListener("input", select);
 $("clear").addEventListener("click", () => { $("filters").reset(); sorted = 0; rising = true; select(); });
 $("save").addEventListener("click", save);
 $("previous").addEventListener("click", () => { page--; draw(); });
 $("next").addEventListener("click", () => { page++; draw(); });
 $("system").addEventListener("change", () => { chosenRow = -1; draw(); show($("system").value); });
+if (properties.length) {
+  for (const id of ["properties", "to-properties"]) $(id).hidden = false;
+  $("front-label").hidden = !front.length;
+  $("front-note").textContent = frontNote();
+  properties.forEach((p, at) => { const option = make("option", label(p)); option.value = at; $("property").append(option); });
+  $("property").addEventListener("change", tradeoff);
+}
 select();
 const options = document.createDocumentFragment();
 for (const name of c.system.words.slice(0, 2000)) { const option = make("option"); option.value = name; options.append(option); }
@@ -328,6 +355,7 @@ periodic();
 cards();
 window.addEventListener("load", () => { // the table can be read while the plots' library, megabytes of it, is
   histogram();
+  if (properties.length) tradeoff();
   work();
   if (count) show(word(c.system, 0), 0);
   document.body.dataset.ready = "yes";

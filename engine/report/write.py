@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from matscreen.engine.report.contents import contents
-from matscreen.engine.report.figures import categories_figure, distances_figure, elements_figure
+from matscreen.engine.report.figures import (
+    categories_figure,
+    distances_figure,
+    elements_figure,
+    properties_figure,
+)
 from matscreen.engine.shortlist import Filters
 from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
@@ -31,6 +36,8 @@ def write_report(run: Path, filters: Filters) -> Path:
         ("hull-distances", distances_figure),
     ):
         save_figure(draw(told), run / "report" / f"{name}.png")
+    if told["properties"]["columns"]:
+        save_figure(properties_figure(told), run / "report" / "properties.png")
     page = run / "report.html"
     text = _page(told, get_plotlyjs())
     write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from matscreen.engine.search.pareto import front
+
 FIRST = 10
 """Points that are drawn evenly before anything is learnt."""
 
@@ -54,8 +56,13 @@ def mixture(points: np.ndarray) -> Mixture:
         weights[: n - RECENT] = np.linspace(1 / n, 1, n - RECENT)
     centres = np.vstack([points, np.full((1, d), 0.5)])
     widths = np.vstack([np.clip(_to_neighbours(points), 1 / min(100, n + 2), 1), np.ones((1, d))])
+    return Mixture(centres, widths, weights / weights.sum(), *_cut(centres, widths))
+
+
+def _cut(centres: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What of Gaussians lies below 0, and between 0 and 1."""
     below, above = ndtr(-centres / widths), ndtr((1 - centres) / widths)
-    return Mixture(centres, widths, weights / weights.sum(), below, above - below)
+    return below, above - below
 
 
 def _to_neighbours(points: np.ndarray) -> np.ndarray:
@@ -73,21 +80,32 @@ def _to_neighbours(points: np.ndarray) -> np.ndarray:
 
 def log_density(points: np.ndarray, density: Mixture) -> np.ndarray:
     """ln of the density at points (c, d) float64 of the unit cube: (c,) float64."""
-    d = points.shape[1]
-    height = np.log(density.weights) - np.log(density.inside * density.widths).sum(axis=1) - d / 2 * np.log(2 * np.pi)
-    # −½ Σ ((x − c)/w)² as matrix products. Widths are at least 0.01, so that no digit that counts is lost.
-    sharp = density.widths**-2
-    height -= (density.centres**2 * sharp).sum(axis=1) / 2
-    straight, square = (density.centres * sharp).T, -sharp.T / 2
+    straight, square, height = _products(density)
     total = np.empty(len(points))
     for first in range(0, len(points), BLOCK):
-        x = points[first : first + BLOCK]
-        each = x @ straight
-        each += x**2 @ square
-        each += height
-        most = each.max(axis=1)
-        each -= most[:, None]
-        total[first : first + BLOCK] = most + np.log(np.exp(each, out=each).sum(axis=1))
+        total[first : first + BLOCK] = _log_sum(points[first : first + BLOCK], straight, square, height)
+    return total
+
+
+def _products(density: Mixture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """S (n, d), Q (n, d) and h (n,), with which ln of what each Gaussian adds at points x is x Sᵀ + x² Qᵀ + h.
+
+    Widths are at least 0.01, so that no digit that counts is lost.
+    """
+    d = density.centres.shape[1]
+    height = np.log(density.weights) - np.log(density.inside * density.widths).sum(axis=1) - d / 2 * np.log(2 * np.pi)
+    sharp = density.widths**-2
+    return density.centres * sharp, -sharp / 2, height - (density.centres**2 * sharp).sum(axis=1) / 2
+
+
+def _log_sum(x: np.ndarray, straight: np.ndarray, square: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """ln of the sum of Gaussians (see `_products`) at points x (c, d): (c,)."""
+    each = x @ straight.T
+    each += x**2 @ square.T
+    each += height
+    most = each.max(axis=1)
+    each -= most[:, None]
+    total: np.ndarray = most + np.log(np.exp(each, out=each).sum(axis=1))
     return total
 
 
@@ -113,43 +131,36 @@ def best_of(losses: np.ndarray, violations: np.ndarray | None = None) -> np.ndar
     n = len(losses)
     losses = np.where(np.isnan(losses), np.inf, losses)
     broken = np.zeros(n) if violations is None else np.clip(np.nan_to_num(violations, nan=np.inf), 0, None)
-    kept = broken == 0
-    first = np.zeros(n)
-    first[kept] = losses[kept] if losses.ndim == 1 else places(losses[kept])
-    order = np.lexsort((first, broken))
+    wanted = min(-(-n // 10), MOST_BEST)
+    kept = np.flatnonzero(broken == 0)
+    first = kept[np.argsort(losses[kept], kind="stable") if losses.ndim == 1 else ranked(losses[kept], wanted)]
+    others = np.flatnonzero(broken > 0)
+    order = np.concatenate([first, others[np.argsort(broken[others], kind="stable")]])
     chosen = np.zeros(n, bool)
-    chosen[order[: min(-(-n // 10), MOST_BEST)]] = True
+    chosen[order[:wanted]] = True
     return chosen
 
 
-def places(losses: np.ndarray) -> np.ndarray:
-    """The place of each point in the order by fronts and crowding of losses (n, m): (n,) int64, 0 for the first."""
-    n = len(losses)
-    as_good, better = np.ones((n, n), bool), np.zeros((n, n), bool)
+def ranked(losses: np.ndarray, most: int) -> np.ndarray:
+    """The first rows in the order by fronts and crowding of losses (n, m): the fewest whole fronts that have `most`."""
+    left, order = np.arange(len(losses)), np.empty(0, np.int64)
+    while len(left) and len(order) < most:
+        now = front(losses[left])
+        members, left = left[now], left[~now]
+        order = np.concatenate([order, members[np.argsort(-_crowding(losses[members]), kind="stable")]])
+    return order
+
+
+def _crowding(losses: np.ndarray) -> np.ndarray:
+    """How far each of a front is from its neighbours in it, in all losses (n, m): (n,), infinite at the ends."""
+    crowding = np.zeros(len(losses))
     for column in losses.T:
-        as_good &= column[:, None] <= column
-        better |= column[:, None] < column
-    beats = as_good & better
-    front = np.full(n, -1)
-    left = np.ones(n, bool)
-    for number in range(n):
-        if not left.any():
-            break
-        now = left & ~beats[left].any(axis=0)
-        front[now] = number
-        left &= ~now
-    crowding = np.zeros(n)
-    for number in range(front.max() + 1):
-        members = np.flatnonzero(front == number)
-        for column in losses[members].T:
-            order = np.argsort(column, kind="stable")
-            spread = column[order[-1]] - column[order[0]]
-            crowding[members[order[[0, -1]]]] = np.inf
-            if len(members) > 2 and np.isfinite(spread) and spread > 0:
-                crowding[members[order[1:-1]]] += (column[order[2:]] - column[order[:-2]]) / spread
-    place = np.empty(n, np.int64)
-    place[np.lexsort((-crowding, front))] = np.arange(n)
-    return place
+        order = np.argsort(column, kind="stable")
+        spread = column[order[-1]] - column[order[0]]
+        crowding[order[[0, -1]]] = np.inf
+        if len(column) > 2 and np.isfinite(spread) and spread > 0:
+            crowding[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / spread
+    return crowding
 
 
 def suggest(
@@ -165,7 +176,8 @@ def suggest(
     ----------
     points : (n, d) float64, seen so far, in the unit cube, in their order
     losses, violations : of `best_of`
-    count : how many to suggest; all follow from the same points seen
+    count : how many to suggest. Each counts as one of the rest, not of the best, for those after it, so that a batch
+        does not look at the same place many times
     rng : draws them
 
     Returns
@@ -178,6 +190,28 @@ def suggest(
     best = best_of(losses, violations)
     low, high = mixture(points[best]), mixture(points[~best])
     drawn = draw(low, DRAWS * count, rng)
-    ratio = (log_density(drawn, low) - log_density(drawn, high)).reshape(count, DRAWS)
-    chosen: np.ndarray = drawn.reshape(count, DRAWS, d)[np.arange(count), ratio.argmax(axis=1)]
+    of_best, of_rest = (log_density(drawn, density).reshape(count, DRAWS) for density in (low, high))
+    drawn = drawn.reshape(count, DRAWS, d)
+    ordered = np.sort(points[~best], axis=0)
+    least, weight = 1 / min(100, len(ordered) + 2), high.weights.max(keepdims=True)
+    chosen = np.empty((count, d))
+    straight, square, height = np.empty((count, d)), np.empty((count, d)), np.empty(count)
+    for k in range(count):
+        rest = of_rest[k]
+        if k:
+            rest = np.logaddexp(rest, _log_sum(drawn[k], straight[:k], square[:k], height[:k]))
+        chosen[k] = own = drawn[k, np.argmax(of_best[k] - rest)]
+        if k + 1 < count:
+            width = np.clip(_to_neighbours_of(own, ordered), least, 1)[None]
+            one = Mixture(own[None], width, weight, *_cut(own[None], width))
+            straight[k : k + 1], square[k : k + 1], height[k : k + 1] = _products(one)
     return chosen
+
+
+def _to_neighbours_of(point: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """From a point (d,) to the farther of its neighbours in each direction, of (n, d) by rising value; n at least 1."""
+    above = np.count_nonzero(ordered < point, axis=0)
+    columns = np.arange(len(point))
+    gaps = [np.abs(ordered[np.clip(at, 0, len(ordered) - 1), columns] - point) for at in (above - 1, above)]
+    farther: np.ndarray = np.maximum(*gaps)
+    return farther
