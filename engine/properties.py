@@ -28,12 +28,14 @@ class Property:
     column : its name in the candidates, which ends with its unit
     model : predicts it
     low, high : least and largest value wanted, both within; infinite where there is no limit
+    goal : 1 if it is to be made small, −1 if large, 0 for neither
     """
 
     column: str
     model: Model
     low: float = -math.inf
     high: float = math.inf
+    goal: int = 0
 
     def __post_init__(self) -> None:
         if not self.low <= self.high:
@@ -54,14 +56,14 @@ class Property:
 
     @property
     def sign(self) -> int:
-        """1 if small values are the better ones, −1 if large ones are, by the one limit there is; 0 without that."""
-        return math.isfinite(self.high) - math.isfinite(self.low)
+        """1 if small values are the better ones, −1 if large ones are, by goal or the one limit there is; 0 else."""
+        return self.goal or math.isfinite(self.high) - math.isfinite(self.low)
 
     def spec(self) -> dict[str, Any]:
         """What a run keeps of it; `reopen` is the inverse."""
         limits = [x if math.isfinite(x) else None for x in (self.low, self.high)]
         model = {"model": self.model.name, "source": str(self.model.source), "checksum": self.model.checksum}
-        return {"column": self.column, "low": limits[0], "high": limits[1], **model}
+        return {"column": self.column, "low": limits[0], "high": limits[1], "goal": self.goal, **model}
 
 
 def reopen(spec: dict[str, Any]) -> Property:
@@ -71,7 +73,8 @@ def reopen(spec: dict[str, Any]) -> Property:
     if model.checksum != spec["checksum"]:
         raise InputError(f"model {spec['source']} is not the one that the run was started with")
     low, high = spec["low"], spec["high"]
-    return Property(spec["column"], model, -math.inf if low is None else low, math.inf if high is None else high)
+    limits = -math.inf if low is None else low, math.inf if high is None else high
+    return Property(spec["column"], model, *limits, spec["goal"])
 
 
 def parse(text: str) -> Property:

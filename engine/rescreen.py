@@ -59,7 +59,8 @@ def rescreen(run: Path) -> Rescreened:
     fresh |= dict(zip(names, chemistry(elements, amounts, phases), strict=True))
     columns = [fresh.get(name, candidates[name]) for name in candidates.column_names]
     keep = np.flatnonzero(~calculated & ~above)
-    order = keep[np.lexsort((candidates["id"].to_numpy()[keep], distance[keep]))]
+    by_distance = np.lexsort((candidates["id"].to_numpy()[keep], distance[keep]))
+    order = keep if config.search else keep[by_distance]  # what a search found stays in its order
     table = pa.table(columns, schema=candidates.schema).take(pa.array(order))
     told = {"fingerprint": config.fingerprint, "computed": computed.checksum}
     table = table.replace_schema_metadata({"matscreen": json.dumps(told)})

@@ -2,7 +2,8 @@
 
 run.json             what is scanned, with which model, reference and versions; never changes
 phases.parquet       the reference phases, so that a run can be read without its sources
-chunks/N-D.parquet   candidates of chunk N; D begins the SHA-256 of the file's bytes, so no damage goes unseen
+chunks/N-D.parquet   candidates of chunk N; D begins the SHA-256 of the file's bytes, so no damage goes unseen.
+                     A search has trials/N-D.parquet instead: all that its batch N saw
 candidates.parquet   all of them, sorted; summary.json: counts and rates. Written when every chunk is there
 log.jsonl            what happened when (see `journal`)
 lock                 held (flock) by the process at work, whose number it tells; a dead process holds nothing
@@ -17,7 +18,7 @@ import platform
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,11 +27,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matscreen.engine import schema
+from matscreen.engine.digested import checksum, intact, write_digested
 from matscreen.engine.merge import KEY, merge
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened
 from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import write_atomically
+
+NO_THRESHOLD = -1000.0
+"""eV/atom; the threshold of a run that keeps what lies above the hull too, however far."""
 
 LOCK_ATTEMPTS = 5
 """For `holder` holds a lock too, for an instant."""
@@ -50,6 +55,7 @@ class RunConfig:
     model : name, source (path), checksum, and that of its student; empty if the model predicts everything itself
     reference : name, origin (see `PhaseTable.reopen`) and checksum
     properties : `Property.spec` of each
+    search : of a search its objectives, evaluations, batch, seed and the checksum of its latent space; else empty
     """
 
     version: str
@@ -60,6 +66,7 @@ class RunConfig:
     model: dict[str, str]
     reference: dict[str, Any]
     properties: tuple[dict[str, Any], ...] = ()
+    search: dict[str, Any] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -70,6 +77,8 @@ class RunConfig:
             {key: one[key] for key in one if key not in ("model", "source")} for one in deciding.pop("properties")
         ]
         deciding |= {"properties": wanted} if wanted else {}
+        if not self.search:
+            del deciding["search"]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
@@ -151,9 +160,15 @@ def read_config(path: Path) -> RunConfig:
         document = json.loads((path / "run.json").read_text())
         if isinstance(document, dict) and isinstance(told := document.get("model"), dict) and "student" not in told:
             raise InputError(f"the run in {path} is of an older matscreen, which alone can read it")
-        config = RunConfig(**{key: document[key] for key in RunConfig.__dataclass_fields__ if key != "properties"})
-        config = replace(config, properties=tuple(document.get("properties", ())))
-        if any(set(one) != {"column", "low", "high", "model", "source", "checksum"} for one in config.properties):
+        always = RunConfig.__dataclass_fields__.keys() - {"properties", "search"}
+        config = RunConfig(
+            **{key: document[key] for key in always},
+            properties=tuple(document.get("properties", ())),
+            search=dict(document.get("search", {})),
+        )
+        if any(
+            set(one) != {"column", "low", "high", "goal", "model", "source", "checksum"} for one in config.properties
+        ):
             raise ValueError("a property is not as a scan writes it")
         intact = document["fingerprint"] == config.fingerprint
     except FileNotFoundError:
@@ -225,32 +240,23 @@ def write_chunk(path: Path, fingerprint: str, number: int, ids: tuple[int, int],
     }
     metadata = {"matscreen": json.dumps({"fingerprint": fingerprint, **figures})}
     table = pa.Table.from_batches([screened.candidates]).sort_by([(KEY, "ascending"), ("id", "ascending")])
-    buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd", row_group_size=2**16)
-    content = buffer.getvalue()
-    file = path / "chunks" / f"{number:06d}-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
-    write_atomically(file, lambda temporary: temporary.write_bytes(content))
-    return Chunk(**figures, file=file)
+    return Chunk(**figures, file=write_digested(path / "chunks", number, table.replace_schema_metadata(metadata)))
 
 
 def read_chunk(file: Path, fingerprint: str) -> Chunk | None:
     """The chunk in `file`, or None if the file is damaged or of another run."""
+    if not intact(file):
+        return None
     try:
-        if not _intact(file):
-            return None
         found = pq.read_schema(file)
         figures = json.loads(found.metadata[b"matscreen"])
-    except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError):
-        return None
-    if figures.pop("fingerprint", None) != fingerprint or file.stem.partition("-")[0] != f"{figures['number']:06d}":
-        return None
-    try:
         schema.properties_of(found)
-    except ValueError:
+        of_run = figures.pop("fingerprint") == fingerprint
+        named = file.stem.partition("-")[0] == f"{figures['number']:06d}"
+        chunk = Chunk(**figures, file=file)
+        return chunk if of_run and named and all(isinstance(x, int | float) for x in figures.values()) else None
+    except (pa.ArrowException, OSError, AttributeError, KeyError, TypeError, ValueError):
         return None
-    if set(figures) != set(Chunk.__dataclass_fields__) - {"file"}:
-        return None
-    return Chunk(**figures, file=file)
 
 
 def finished_chunks(path: Path, fingerprint: str, ranges: list[tuple[int, int]]) -> tuple[dict[int, Chunk], int]:
@@ -282,7 +288,7 @@ def write_candidates(path: Path, fingerprint: str, tables: Iterable[pa.Table]) -
                 writer.write_table(table.replace_schema_metadata(metadata), row_group_size=max(len(table), 1))
 
     write_atomically(file, write)
-    return file_checksum(file)
+    return checksum(file)
 
 
 def merged(path: Path, chunks: Iterable[Chunk]) -> Iterator[pa.Table]:
@@ -294,25 +300,11 @@ def merged(path: Path, chunks: Iterable[Chunk]) -> Iterator[pa.Table]:
     except MemoryError:
         raise JobError(f"there is not enough memory to put the candidates in order; make room, then: {again}") from None
     except Exception:  # the reader raises whatever damaged bytes lead it to
-        if all(map(_intact, files)):
+        if all(map(intact, files)):
             raise
     for file in files:
-        if not _intact(file):
+        if not intact(file):
             raise JobError(f"{file} was damaged while the scan was at work; {again} does it again")
-
-
-def _intact(file: Path) -> bool:
-    """Whether a chunk file holds the bytes that its name tells of."""
-    try:
-        return file_checksum(file)[:16] == file.stem.rpartition("-")[2]
-    except OSError:
-        return False
-
-
-def file_checksum(file: Path) -> str:
-    """SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def open_candidates(path: Path) -> pq.ParquetFile:
@@ -330,7 +322,7 @@ def open_candidates(path: Path) -> pq.ParquetFile:
     if not file.is_file():
         raise InputError(f"the run in {path} has not ended; continue it with `matscreen resume {path}`")
     summary = read_summary(path)
-    if file_checksum(file) != summary["candidates_sha256"]:
+    if checksum(file) != summary["candidates_sha256"]:
         raise JobError(f"{file} is damaged: not what the run wrote; `matscreen resume {path}` makes it anew")
     try:
         opened = pq.ParquetFile(file)

@@ -159,7 +159,7 @@ def scan(
     )
     workers = _workers(workers)
     need_workers(scheduler)  # before anything is written
-    rundir.create(path, config, phases.table, _versions())
+    rundir.create(path, config, phases.table, versions())
     job = Job(space, model, phases, threshold, charge_neutral, exact, tuple(properties))
     return _run(path, config, job, workers, scheduler, report, notice)
 
@@ -180,6 +180,8 @@ def resume(
     """
     path = Path(path)
     config = rundir.read_config(path)
+    if config.search:
+        raise InputError(f"{path} is a search: matscreen.engine.search.run.resume continues it")
     job = reopen(path, config)
     need_workers(scheduler)
     return _run(path, config, job, _workers(workers), scheduler, report, notice)
@@ -359,6 +361,6 @@ def _workers(workers: int | None) -> int:
     return workers
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     packages = ("matscreen", "numpy", "numba", "torch", "pyarrow", "dask", "distributed")
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}

@@ -134,13 +134,25 @@ class CompositionSpace:
         parsed = parse_formula(composition)
         amounts = reduced(parsed.values())
         whole = all(n == int(n) and n <= self.max_atoms for n in amounts)
-        for block in self.blocks:
-            if block.arity == len(amounts) and whole:
-                row = np.array([list(parsed)], np.uint8), np.array([amounts], np.uint8)
-                rank = int(enumeration.rank(*row, self._free, self._required, block.ratios)[0])
-                if rank >= 0:
-                    return block.start + rank
+        if whole:
+            number = int(self.ids(np.array([list(parsed)], np.uint8), np.array([amounts], np.uint8))[0])
+            if number >= 0:
+                return number
         raise KeyError(f"{composition} is not in {self!r}")
+
+    def ids(self, elements: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+        """Ids (N,) int64 of compositions, −1 of those that the space does not hold.
+
+        elements, amounts (N, K) uint8 : atomic numbers, rising, and atoms of each, reduced; the empty places, 0, last
+        """
+        found = np.full(len(elements), -1, np.int64)
+        count = np.count_nonzero(elements, axis=1)
+        for block in self.blocks:
+            mine = np.flatnonzero(count == block.arity)
+            own, atoms = (np.ascontiguousarray(given[mine, : block.arity], np.uint8) for given in (elements, amounts))
+            rank = enumeration.rank(own, atoms, self._free, self._required, block.ratios)
+            found[mine] = np.where(rank >= 0, block.start + rank, -1)
+        return found
 
     def chunk(self, start: int, stop: int) -> pa.RecordBatch:
         """Compositions `start` to `stop` (exclusive; its end if that lies beyond the space): `schema.compositions`."""

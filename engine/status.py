@@ -26,7 +26,7 @@ class Status:
     Attributes
     ----------
     state : `failed` ended with an error; `interrupted` was killed, or lost its machine. Both go on with `resume`
-    done, total : compositions in finished chunks, and in the space
+    done, total : compositions in finished chunks, and in the space; of a search, points in batches
     chunks, all_chunks : the same in chunks
     candidates : in the finished chunks
     held_by : process and host at work
@@ -53,8 +53,12 @@ def status(path: Path) -> Status:
     """Of the run at `path`. InputError if there is none."""
     config = rundir.read_config(path)
     held_by = rundir.holder(path)
-    sizes = [stop - start for start, stop in CompositionSpace(**config.space).ranges(config.chunk_size)]
-    kept = _rows(path, len(sizes))
+    if config.search:
+        whole, size = config.search["evaluations"], config.chunk_size
+        sizes = [min(size, whole - start) for start in range(0, whole, size)]
+    else:
+        sizes = [stop - start for start, stop in CompositionSpace(**config.space).ranges(config.chunk_size)]
+    kept = _rows(path / ("trials" if config.search else "chunks"), len(sizes))
     done = sum(sizes[number] for number in kept)
     told = events(path)
     ended = bool(told) and told[-1]["event"] in ("finished", "failed")  # who holds it then, verifies or rescreens it
@@ -72,7 +76,7 @@ def status(path: Path) -> Status:
         total=sum(sizes),
         chunks=len(kept),
         all_chunks=len(sizes),
-        candidates=sum(kept.values()),
+        candidates=_found(told) if config.search else sum(kept.values()),
         held_by=held_by,
         rate=rate,
         seconds_left=(sum(sizes) - done) / rate if rate else None,
@@ -81,10 +85,10 @@ def status(path: Path) -> Status:
     )
 
 
-def _rows(path: Path, chunks: int) -> dict[int, int]:
-    """Candidates of each finished chunk by number; a file that does not open is not counted (`resume` finds all)."""
+def _rows(folder: Path, chunks: int) -> dict[int, int]:
+    """Rows of each finished chunk by number; a file that does not open is not counted (`resume` finds all)."""
     found: dict[int, int] = {}
-    for file in (path / "chunks").glob("*.parquet"):
+    for file in folder.glob("*.parquet"):
         number = file.name.partition("-")[0]
         if number.isdecimal() and int(number) < chunks:
             try:
@@ -94,9 +98,15 @@ def _rows(path: Path, chunks: int) -> dict[int, int]:
     return found
 
 
+def _found(told: Sequence[dict[str, Any]]) -> int:
+    """What a search told last that it found."""
+    counts = [event["found"] for event in told if isinstance(event.get("found"), int)]
+    return counts[-1] if counts else 0
+
+
 def _rate(told: Sequence[dict[str, Any]]) -> float | None:
     begun = max((n for n, event in enumerate(told) if event["event"] == "begun"), default=0)
-    recent = [event for event in told[begun:] if event["event"] == "chunk"][-RECENT:]
+    recent = [event for event in told[begun:] if event["event"] in ("chunk", "batch")][-RECENT:]
     if len(recent) < 2:
         return None
     try:

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from scipy.optimize import linprog
 
 from matscreen.engine import rundir, schema
 from matscreen.engine.chemistry import is_charge_neutral
+from matscreen.engine.cluster import Job
 from matscreen.engine.merge import merge
 from matscreen.engine.reference import PhaseTable
+from matscreen.engine.rundir import RunConfig
 from matscreen.engine.safety import ENERGY_TOLERANCE
 from matscreen.engine.scan import reopen
+from matscreen.engine.search.run import check
 from matscreen.kernels import hull
 from matscreen.models.errors import JobError
 
@@ -57,15 +61,7 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
     candidates = rundir.open_candidates(path)
     job = reopen(path, config)
     with rundir.locked(path):
-        ranges = list(job.space.ranges(config.chunk_size))
-        chunks = [rundir.read_chunk(file, config.fingerprint) for file in sorted((path / "chunks").glob("*.parquet"))]
-        found = {c.number: (c.start, c.stop) for c in chunks if c}
-        if None in chunks or found != dict(enumerate(ranges)):
-            raise JobError(f"chunk files are damaged or missing; `matscreen resume {path}` mends the run")
-        merged = merge([c.file for c in chunks if c])
-        groups = (candidates.read_row_group(n).replace_schema_metadata(None) for n in range(candidates.num_row_groups))
-        if not all(table.equals(group) for table, group in itertools.zip_longest(merged, groups)):
-            raise JobError(f"{path / 'candidates.parquet'} does not hold the candidates of the chunks")
+        chunks = check(path, config, job) if config.search else _check_chunks(path, config, job, candidates)
     say("files are whole; computing a sample again")
 
     generator = np.random.default_rng(seed)
@@ -75,11 +71,11 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
     )
     chosen = np.union1d(
         generator.choice(kept, min(sample, len(kept)), replace=False),
-        generator.integers(0, len(job.space), sample if sample else 0),
+        generator.integers(0, len(job.space), 0 if config.search else sample),  # a search does not see the others
     )
     rows = [schema.composition_arrays(job.space.chunk(i, i + 1)) for i in chosen.tolist()]
     if not rows:
-        return Verified(len(chunks), len(kept), 0, 0.0, 0.0)
+        return Verified(chunks, len(kept), 0, 0.0, 0.0)
     ids, elements, amounts = (np.concatenate(part) for part in zip(*rows, strict=True))
     energy = job.model.energies(elements, amounts, backend="reference").astype(np.float64)
     at_hull = _hull_energies(elements, amounts, job.phases)
@@ -114,7 +110,21 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
         raise JobError(
             f"energies differ by {energy_error:.2e} and hull energies by {hull_error:.2e} eV/atom from the sample"
         )
-    return Verified(len(chunks), len(kept), len(ids), float(energy_error), float(hull_error))
+    return Verified(chunks, len(kept), len(ids), float(energy_error), float(hull_error))
+
+
+def _check_chunks(path: Path, config: RunConfig, job: Job, candidates: pq.ParquetFile) -> int:
+    """How many chunks there are; JobError if one is damaged or missing, or the candidates are not theirs."""
+    ranges = list(job.space.ranges(config.chunk_size))
+    chunks = [rundir.read_chunk(file, config.fingerprint) for file in sorted((path / "chunks").glob("*.parquet"))]
+    found = {c.number: (c.start, c.stop) for c in chunks if c}
+    if None in chunks or found != dict(enumerate(ranges)):
+        raise JobError(f"chunk files are damaged or missing; `matscreen resume {path}` mends the run")
+    merged = merge([c.file for c in chunks if c])
+    groups = (candidates.read_row_group(n).replace_schema_metadata(None) for n in range(candidates.num_row_groups))
+    if not all(table.equals(group) for table, group in itertools.zip_longest(merged, groups)):
+        raise JobError(f"{path / 'candidates.parquet'} does not hold the candidates of the chunks")
+    return len(chunks)
 
 
 def _hull_energies(elements: np.ndarray, amounts: np.ndarray, phases: PhaseTable) -> np.ndarray:

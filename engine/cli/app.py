@@ -16,6 +16,7 @@ from matscreen.engine.cli import (
     report,
     results,
     scan,
+    search,
     space,
     status,
     train,
@@ -48,6 +49,7 @@ def common(
 
 
 app.command()(scan.scan)
+app.command()(search.search)
 app.command()(scan.resume)
 app.command()(status.status)
 app.command()(results.show)

@@ -8,13 +8,14 @@ import typer
 
 from matscreen.engine import rundir
 from matscreen.engine.cli import options as o
-from matscreen.engine.cli.output import print_compositions, print_table, say
+from matscreen.engine.cli.output import heading, print_compositions, print_table, say
 from matscreen.engine.rescreen import RESCREENED, current_candidates
+from matscreen.engine.rundir import NO_THRESHOLD, RunConfig
 from matscreen.engine.shortlist import Filters, shortlist
 from matscreen.engine.verify import verify as verify_run
 from matscreen.models.errors import InputError
 
-RunPath = Annotated[Path, typer.Argument(help="A run directory that `matscreen scan` made.")]
+RunPath = Annotated[Path, typer.Argument(help="A run directory of `matscreen scan` or `matscreen search`.")]
 
 
 def show(
@@ -27,7 +28,7 @@ def show(
     max_per_system: o.MaxPerSystem = 0,
     diverse: o.Diverse = False,
 ) -> None:
-    """Show the candidates of a finished run, those furthest below the hull first."""
+    """Show the candidates of a finished run, those furthest below the hull first; of a search the best first."""
     if top is not None and top < 0:
         raise InputError(f"--top takes a number of candidates, not {top}")
     filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
@@ -46,10 +47,19 @@ def show(
             for arity, part in summary["by_arity"].items()
         ]
         headers = ("elements", "compositions", "systems", "candidates", "systems with one", "")
-        title = f"{run}: more than {config.threshold} eV/atom below the hull of {config.reference['name']}"
+        title = f"{run}: {_asked(config)}"
         print_table(title, headers, rows)
         print()
     print_compositions(shown, form, f"The best {len(shown):,} of {listed:,} candidates (eV/atom)")
+
+
+def _asked(config: RunConfig) -> str:
+    """What the run was to find."""
+    below = f"more than {config.threshold:g} eV/atom below the hull of {config.reference['name']}"
+    if not config.search:
+        return below
+    goals = [f"{'small' if sign > 0 else 'large'} {heading(name)}" for name, sign in config.search["objectives"]]
+    return " and ".join(goals) + (f", {below}" if config.threshold > NO_THRESHOLD else "")
 
 
 def read_shortlist(run: Path, filters: Filters, top: int | None) -> tuple[pa.Table, int]:

@@ -8,9 +8,11 @@ import rich.progress
 import typer
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
+from matscreen.engine import rundir
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import PROGRESS, print_compositions, say
 from matscreen.engine.cli.results import read_shortlist
+from matscreen.engine.cli.search import SearchProgress, print_search
 from matscreen.engine.cluster import cluster
 from matscreen.engine.element_sets import format_elements
 from matscreen.engine.finish import Hook, told_at_the_end
@@ -18,6 +20,7 @@ from matscreen.engine.properties import parse
 from matscreen.engine.scan import Progress, Run
 from matscreen.engine.scan import resume as resume_run
 from matscreen.engine.scan import scan as scan_space
+from matscreen.engine.search.run import resume as resume_search
 from matscreen.engine.shortlist import Filters
 from matscreen.models.calibration import expectation
 from matscreen.models.elements import SYMBOLS
@@ -118,9 +121,18 @@ def resume(
     then: o.Then = "",
     webhook: o.Webhook = "",
 ) -> None:
-    """Go on with a scan that was interrupted; the result is the same, byte for byte."""
+    """Go on with a scan or a search that was interrupted; the result is the same, byte for byte."""
     _check_top(top)
     hook = Hook(then, webhook)
+    config = rundir.read_config(run)
+    if config.search:
+        if scheduler or slurm or cuda or workers:
+            raise InputError("a search works by itself, without --workers, --scheduler, --slurm or --cuda")
+        objectives = [(name, sign) for name, sign in config.search["objectives"]]
+        with told_at_the_end(hook, run, say), SearchProgress(objectives) as bar:
+            done = resume_search(run, bar.update)
+        print_search(done, top, form)
+        return
     with (
         told_at_the_end(hook, run, say),
         cluster(scheduler, slurm, cuda, say) as address,

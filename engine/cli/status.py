@@ -35,11 +35,11 @@ def _rows(found: Status) -> list[tuple[str, str]]:
     done = f"{found.done:,} of {found.total:,} ({found.done / max(found.total, 1):.1%})"
     rows = [
         ("state", found.state + (f", {found.held_by}" if found.held_by else "")),
-        ("compositions", f"{done}, in {found.chunks:,} of {found.all_chunks:,} chunks"),
+        ("looked at", f"{done}, in {found.chunks:,} of {found.all_chunks:,} chunks"),
         ("candidates", f"{found.candidates:,} so far" if found.state != "finished" else f"{found.candidates:,}"),
     ]
     if found.rate is not None and found.seconds_left is not None:
-        rows.append(("rate", f"{found.rate:,.0f} compositions/s; {_clock(found.seconds_left)} left"))
+        rows.append(("rate", f"{found.rate:,.0f} /s; {_clock(found.seconds_left)} left"))
     if found.last:
         memory = found.last.get("memory_bytes")
         used = f", {decimal(memory)} of memory" if isinstance(memory, int) else ""

@@ -21,6 +21,7 @@ from matscreen.engine.rescreen import RESCREENED, current_candidates, with_compu
 from matscreen.engine.scan import reopen
 from matscreen.engine.schema import named
 from matscreen.engine.search.pareto import front
+from matscreen.engine.search.run import trace
 from matscreen.engine.shortlist import Filters, shortlist
 from matscreen.engine.summary import Tally, by_arity
 from matscreen.models.calibration import expectation
@@ -65,7 +66,7 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
     return {
         "run": {
             "name": path.resolve().name,
-            "threshold": config.threshold,
+            "threshold": config.threshold if config.threshold > rundir.NO_THRESHOLD else None,
             "elements": config.space["elements"],
             "arity": config.space["arity"],
             "max_atoms": config.space["max_atoms"],
@@ -96,6 +97,11 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
             "checksum": config.reference["checksum"],
             "phases": len(job.phases),
         },
+        "search": [
+            one | dict(zip(("title", "unit"), named(one["name"]), strict=True)) for one in trace(path, config, job)
+        ]
+        if config.search
+        else [],
         "timeline": _timeline(path, config.fingerprint),
     }
 

@@ -57,9 +57,10 @@ def distances_figure(told: dict[str, Any]) -> "Figure":
     counts = histogram["counts"]
     left = histogram["start"] + histogram["width"] * np.arange(len(counts))
     axes.bar(left, counts, width=histogram["width"], align="edge", color=COLOURS[0])
-    axes.axvline(-told["run"]["threshold"], color=COLOURS[1], label=f"threshold, {told['run']['threshold']:g} eV/atom")
+    if (threshold := told["run"]["threshold"]) is not None:
+        axes.axvline(-threshold, color=COLOURS[1], label=f"threshold, {threshold:g} eV/atom")
+        axes.legend(frameon=False)
     axes.set(xlabel="distance to the hull (eV/atom)", ylabel="candidates", yscale="log" if counts else "linear")
-    axes.legend(frameon=False)
     return drawn
 
 
@@ -82,6 +83,20 @@ def categories_figure(told: dict[str, Any]) -> "Figure":
     most = max((part["systems"] for row in rows for part in row["arity"].values()), default=1)
     axes.set(xlabel="chemical systems with a candidate", xscale="symlog", xlim=(0, 3 * most))
     if arities:
+        axes.legend(frameon=False)
+    return drawn
+
+
+def search_figure(told: dict[str, Any]) -> "Figure":
+    """What a search found, in its order, and the best so far."""
+    goals = told["search"]
+    drawn = figure(6 * len(goals), 3.8)
+    for axes, goal in zip(np.ravel(drawn.subplots(1, len(goals))), goals, strict=True):
+        numbers, values = np.array(goal["numbers"], float) + 1, np.array(goal["values"], float)
+        best = (np.minimum if goal["sign"] > 0 else np.maximum).accumulate(values)
+        axes.scatter(numbers, values, s=6, color=COLOURS[0], lw=0, alpha=0.5, label="found")
+        axes.step(numbers, best, where="post", color=COLOURS[1], label="best so far")
+        axes.set(xlabel="compositions looked at", ylabel=goal["title"] + (f" ({goal['unit']})" if goal["unit"] else ""))
         axes.legend(frameon=False)
     return drawn
 

@@ -29,9 +29,12 @@ const low = (formula) => formula.replace(/[0-9.]+/g, (n) => `<sub>${n}</sub>`); 
 // ---------------------------------------------------------------- head
 const run = data.run, summary = data.summary, c = data.candidates, count = c.formula.length;
 $("name").textContent = run.name;
+const label = (p) => p.title + (p.unit ? ` (${p.unit})` : "");
+const goals = data.search.map((g) => `${g.sign > 0 ? "a small" : "a large"} ${g.title}`).join(" and ");
 $("lead").textContent = `${number(summary.screened)} compositions of ${run.elements.length} elements ` +
-  `(${run.arity.join(", ")} at a time, up to ${run.max_atoms} atoms) screened; ${number(summary.candidates)} lie more ` +
-  `than ${run.threshold} eV/atom below the hull of ${data.reference.name} by ${data.model.name}` +
+  `(${run.arity.join(", ")} at a time, up to ${run.max_atoms} atoms) ` +
+  (goals ? `looked at in a search for ${goals}` : "screened") + `; ${number(summary.candidates)} ` +
+  (run.threshold === null ? "were found" : `lie more than ${run.threshold} eV/atom below the hull of ${data.reference.name} by ${data.model.name}`) +
   (data.properties.columns.some((p) => p.low !== null || p.high !== null) ? " and have the properties asked for." : ".");
 $("expectation").textContent = data.expectation;
 
@@ -64,7 +67,7 @@ function statesNode(row) {
   return node;
 }
 const COLUMNS = [
-  { head: "", title: "rank by distance", value: (r) => r, cell: (r) => make("td", r + 1, "number note") },
+  { head: "", title: goals ? "rank" : "rank by distance", value: (r) => r, cell: (r) => make("td", r + 1, "number note") },
   { head: "formula", value: (r) => c.formula[r], cell: (r) => { const n = formulaNode(c.formula[r], "td"); n.className = "formula"; return n; } },
   { head: "distance", title: "to the hull, eV/atom", numeric: true, value: (r) => c.distance[r], cell: (r) => make("td", c.distance[r].toFixed(3), "number") },
   { head: "predicted", title: "formation energy, eV/atom", numeric: true, value: (r) => c.energy[r], cell: (r) => make("td", c.energy[r].toFixed(3), "number") },
@@ -80,7 +83,6 @@ const COLUMNS = [
   { head: "known phases there", title: "fractions of atoms", wide: true, value: (r) => c.decomposition[r], cell: (r) => mixtureNode(c.decomposition[r], make("td", undefined, "wide")) },
 ];
 const properties = data.properties.columns, front = data.properties.front;
-const label = (p) => p.title + (p.unit ? ` (${p.unit})` : "");
 COLUMNS.splice(5, 0, ...properties.map((p) => ({
   head: label(p), title: `predicted by ${p.model}`, numeric: true, value: (r) => (p.sign || 1) * p.values[r],
   cell: (r) => { const n = make("td", p.values[r], "number"); if (p.spreads[r] !== null) n.append(make("span", ` ±${p.spreads[r]}`, "note")); return n; },
@@ -218,7 +220,7 @@ function show(name, highlighted = -1) {
     strokes(lines, { line: { color: k === 2 ? BLACK : GREY, width: k === 2 ? 2 : 1 }, name: "hull" }),
     strokes(into, { line: { color: VERMILION, width: 2 }, showlegend: false }),
     scatter(above, { marker: { color: GREY, size: 6 * size, symbol: k === 4 ? "circle" : "circle-open" }, name: "known, above the hull" }),
-    scatter(found, { marker: { color: found.map((p) => p.d), cmin: Math.min(...found.map((p) => p.d)) - 1e-3, cmax: -run.threshold, colorscale: "Cividis", size: 9 * size, symbol: "diamond", showscale: found.length > 0, colorbar: { title: { text: "to the hull (eV/atom)", side: "right" }, thickness: 12, len: 0.8 }, line: { color: "white", width: 0.5 } }, name: "candidates" }),
+    scatter(found, { marker: { color: found.map((p) => p.d), cmin: Math.min(...found.map((p) => p.d)) - 1e-3, cmax: run.threshold === null ? Math.max(...found.map((p) => p.d)) + 1e-3 : -run.threshold, colorscale: "Cividis", size: 9 * size, symbol: "diamond", showscale: found.length > 0, colorbar: { title: { text: "to the hull (eV/atom)", side: "right" }, thickness: 12, len: 0.8 }, line: { color: "white", width: 0.5 } }, name: "candidates" }),
     scatter(mark, { marker: { color: VERMILION, size: 14 * size, symbol: "diamond", line: { color: BLACK, width: 1 } }, name: "chosen", showlegend: mark.length > 0 }),
     scatter(stable, { mode: "markers+text", marker: { color: BLACK, size: 8 * size, symbol: "square" }, hovertext: stable.map(text), text: stable.map((p) => low(p.name)), textposition: "bottom center", textfont: { size: 11 }, name: "known, on the hull" }),
   ];
@@ -286,9 +288,22 @@ function periodic() {
 function histogram() {
   const h = data.histogram;
   Plotly.newPlot("histogram", [{ type: "bar", x: h.counts.map((_, i) => h.start + (i + 0.5) * h.width), y: h.counts, width: h.width, marker: { color: BLUE }, hovertemplate: "%{x:.3f} eV/atom: %{y:,}<extra></extra>" }],
-    { ...LAYOUT, xaxis: { title: { text: "distance to the hull (eV/atom)" } }, yaxis: { title: { text: "candidates" }, type: "log", dtick: 1 }, bargap: 0, shapes: [{ type: "line", x0: -run.threshold, x1: -run.threshold, yref: "paper", y0: 0, y1: 1, line: { color: ORANGE, width: 2 } }] }, CONFIG);
+    { ...LAYOUT, xaxis: { title: { text: "distance to the hull (eV/atom)" } }, yaxis: { title: { text: "candidates" }, type: "log", dtick: 1 }, bargap: 0, shapes: run.threshold === null ? [] : [{ type: "line", x0: -run.threshold, x1: -run.threshold, yref: "paper", y0: 0, y1: 1, line: { color: ORANGE, width: 2 } }] }, CONFIG);
 }
 
+function traced() {
+  const height = 320 * data.search.length, traces = [], axes = {};
+  data.search.forEach((g, at) => {
+    const n = at ? at + 1 : "", better = g.sign > 0 ? Math.min : Math.max;
+    let best = g.values[0];
+    const soFar = g.values.map((v) => (best = better(best, v))), x = g.numbers.map((i) => i + 1), own = { xaxis: `x${n}`, yaxis: `y${n}`, showlegend: !at };
+    traces.push({ type: "scatter", mode: "markers", x, y: g.values, text: g.formulas.map(low), hovertemplate: "%{text}<br>%{y:.4g}<extra></extra>", marker: { color: BLUE, size: 4, opacity: 0.5 }, name: "found", ...own },
+      { type: "scatter", mode: "lines", x, y: soFar, line: { color: ORANGE, width: 2, shape: "hv" }, hoverinfo: "skip", name: "best so far", ...own });
+    axes[`xaxis${n}`] = { title: { text: "compositions looked at" } };
+    axes[`yaxis${n}`] = { title: { text: label(g) } };
+  });
+  Plotly.newPlot("trace", traces, { ...LAYOUT, ...axes, height, grid: { rows: data.search.length, columns: 1, pattern: "independent" } }, CONFIG);
+}
 function tradeoff() {
   const p = properties[$("property").value], all = [...c.formula.keys()], best = all.filter((r) => front[r]), others = all.filter((r) => !front[r]);
   const points = (rows, extra) => ({ type: count > 5000 ? "scattergl" : "scatter", mode: "markers", x: rows.map((r) => c.distance[r]), y: rows.map((r) => p.values[r]), text: rows.map((r) => low(c.formula[r])), hovertemplate: "%{text}<br>%{x:.3f} eV/atom<br>%{y:.4g}<extra></extra>", ...extra });
@@ -322,10 +337,10 @@ function work() {
   const seconds = [2, 3, 4, 5].map((at) => data.timeline.reduce((sum, chunk) => sum + chunk[at], 0));
   const all = seconds.reduce((a, b) => a + b, 0) || 1;
   $("throughput").textContent = (t.last_session_compositions ? `${number(t.last_session_compositions)} compositions in ${number(t.last_session_seconds, 1)} s, ${number(t.last_session_compositions / t.last_session_seconds)}/s. ` : "") +
-    "Time of the threads: " + stages.map((stage, i) => `${stage} ${number(100 * seconds[i] / all)}%`).join(", ") + ".";
+    (goals ? "" : "Time of the threads: " + stages.map((stage, i) => `${stage} ${number(100 * seconds[i] / all)}%`).join(", ") + ".");
   let done = 0;
   const points = data.timeline.map(([when, size]) => [new Date(1000 * when), done += size]);
-  Plotly.newPlot("timeline", [{ x: points.map((p) => p[0]), y: points.map((p) => p[1]), mode: "lines+markers", line: { color: BLUE, shape: "hv" }, marker: { size: 5 }, hovertemplate: "%{x}: %{y:,}<extra></extra>" }],
+  if (points.length) Plotly.newPlot("timeline", [{ x: points.map((p) => p[0]), y: points.map((p) => p[1]), mode: "lines+markers", line: { color: BLUE, shape: "hv" }, marker: { size: 5 }, hovertemplate: "%{x}: %{y:,}<extra></extra>" }],
     { ...LAYOUT, yaxis: { title: { text: "compositions done" }, rangemode: "tozero" } }, CONFIG);
 }
 
@@ -338,6 +353,7 @@ $("save").addEventListener("click", save);
 $("previous").addEventListener("click", () => { page--; draw(); });
 $("next").addEventListener("click", () => { page++; draw(); });
 $("system").addEventListener("change", () => { chosenRow = -1; draw(); show($("system").value); });
+for (const id of ["search", "to-search"]) $(id).hidden = !goals;
 if (properties.length) {
   for (const id of ["properties", "to-properties"]) $(id).hidden = false;
   $("front-label").hidden = !front.length;
@@ -356,6 +372,7 @@ cards();
 window.addEventListener("load", () => { // the table can be read while the plots' library, megabytes of it, is
   histogram();
   if (properties.length) tradeoff();
+  if (goals) traced();
   work();
   if (count) show(word(c.system, 0), 0);
   document.body.dataset.ready = "yes";

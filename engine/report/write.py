@@ -12,6 +12,7 @@ from matscreen.engine.report.figures import (
     distances_figure,
     elements_figure,
     properties_figure,
+    search_figure,
 )
 from matscreen.engine.shortlist import Filters
 from matscreen.models.errors import InputError
@@ -36,6 +37,8 @@ def write_report(run: Path, filters: Filters) -> Path:
         ("hull-distances", distances_figure),
     ):
         save_figure(draw(told), run / "report" / f"{name}.png")
+    if told["search"]:
+        save_figure(search_figure(told), run / "report" / "search.png")
     if told["properties"]["columns"]:
         save_figure(properties_figure(told), run / "report" / "properties.png")
     page = run / "report.html"

@@ -48,15 +48,22 @@ class Mixture:
     inside: np.ndarray
 
 
-def mixture(points: np.ndarray) -> Mixture:
-    """The density over points (n, d) float64 of the unit cube, in the order in which they were seen; n may be 0."""
+def mixture(points: np.ndarray, narrowest: float = 0.0) -> Mixture:
+    """The density over points (n, d) float64 of the unit cube, in the order in which they were seen; n may be 0.
+
+    No Gaussian is narrower than `narrowest`, or than a hundredth (with fewer points, than their number's inverse).
+    """
     n, d = points.shape
     weights = np.ones(n + 1)
     if n > RECENT:
         weights[: n - RECENT] = np.linspace(1 / n, 1, n - RECENT)
     centres = np.vstack([points, np.full((1, d), 0.5)])
-    widths = np.vstack([np.clip(_to_neighbours(points), 1 / min(100, n + 2), 1), np.ones((1, d))])
+    widths = np.vstack([np.clip(_to_neighbours(points), _least(n, narrowest), 1), np.ones((1, d))])
     return Mixture(centres, widths, weights / weights.sum(), *_cut(centres, widths))
+
+
+def _least(n: int, narrowest: float) -> float:
+    return max(narrowest, 1 / min(100, n + 2))
 
 
 def _cut(centres: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -169,6 +176,7 @@ def suggest(
     count: int,
     rng: np.random.Generator,
     violations: np.ndarray | None = None,
+    narrowest: float = 0.0,
 ) -> np.ndarray:
     """Points to look at next.
 
@@ -179,6 +187,7 @@ def suggest(
     count : how many to suggest. Each counts as one of the rest, not of the best, for those after it, so that a batch
         does not look at the same place many times
     rng : draws them
+    narrowest : of the densities' Gaussians: steps smaller than this are of no use
 
     Returns
     -------
@@ -188,12 +197,12 @@ def suggest(
     if n < FIRST:
         return rng.random((count, d))
     best = best_of(losses, violations)
-    low, high = mixture(points[best]), mixture(points[~best])
+    low, high = mixture(points[best], narrowest), mixture(points[~best], narrowest)
     drawn = draw(low, DRAWS * count, rng)
     of_best, of_rest = (log_density(drawn, density).reshape(count, DRAWS) for density in (low, high))
     drawn = drawn.reshape(count, DRAWS, d)
     ordered = np.sort(points[~best], axis=0)
-    least, weight = 1 / min(100, len(ordered) + 2), high.weights.max(keepdims=True)
+    least, weight = _least(len(ordered), narrowest), high.weights.max(keepdims=True)
     chosen = np.empty((count, d))
     straight, square, height = np.empty((count, d)), np.empty((count, d)), np.empty(count)
     for k in range(count):

@@ -1,10 +1,12 @@
 """From fractions to formulas: the composition of the space that is nearest to what a network decodes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
 def nearest_compositions(
-    fractions: np.ndarray, numbers: np.ndarray, most_elements: int = 4, most_atoms: int = 10
+    fractions: np.ndarray, numbers: np.ndarray, arity: Sequence[int] = (1, 2, 3, 4), most_atoms: int = 10
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The formula nearest to each vector of fractions: the least Euclidean distance of the fractions of atoms.
 
@@ -12,24 +14,25 @@ def nearest_compositions(
     ----------
     fractions : (N, E) float, not negative, sum 1
     numbers : (E,) int, atomic numbers of the columns, rising
-    most_elements, most_atoms : of a formula
+    arity : numbers of elements that a formula may have, at most as many as there are columns
+    most_atoms : of a formula
 
     Returns
     -------
-    elements, amounts : (N, K) uint8, K the lesser of most_elements and E: atomic numbers, rising, and atoms of each,
+    elements, amounts : (N, K) uint8, K the most elements: atomic numbers, rising, and atoms of each,
         reduced; 0 in empty places
     distance : (N,) float64; of several that are equally near the one of fewest elements, then atoms
 
     ValueError for fractions that are not numbers, or more than 255 atoms.
     """
-    if not np.isfinite(fractions).all() or not most_elements <= most_atoms <= 255:
+    most_elements = max(arity)
+    if not np.isfinite(fractions).all() or not most_elements <= min(fractions.shape[1], most_atoms) <= 255:
         raise ValueError("fractions must be finite, and formulas of as many atoms as elements up to 255")
-    most_elements = min(most_elements, fractions.shape[1])
     order = np.argsort(-fractions, axis=1, kind="stable")[:, :most_elements]  # the nearest holds the largest
     largest = np.take_along_axis(fractions, order, axis=1).astype(np.float64)
     rest = (fractions.astype(np.float64) ** 2).sum(axis=1) - (largest**2).sum(axis=1)
     best, amounts = np.full(len(fractions), np.inf), np.zeros(largest.shape, np.uint8)
-    for count in range(1, most_elements + 1):
+    for count in sorted(arity):
         for atoms in range(count, most_atoms + 1):
             found = _shared_out(largest[:, :count], atoms)
             squares = ((found / atoms - largest[:, :count]) ** 2).sum(axis=1) + (largest[:, count:] ** 2).sum(axis=1)

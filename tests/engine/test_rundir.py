@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from matscreen.engine import CompositionSpace, PhaseTable, rundir, schema
+from matscreen.engine.digested import checksum
 from matscreen.engine.merge import merge
 from matscreen.engine.rundir import Chunk, RunConfig
 from matscreen.engine.screen import Screened, screen_chunk
@@ -337,7 +338,7 @@ def test_candidates_that_are_not_there_or_not_these(path: Path, config: RunConfi
         finish(path, config, tables)
         (path / "candidates.parquet").write_bytes(content)
         summary = json.loads((path / "summary.json").read_text())
-        summary["candidates_sha256"] = rundir.file_checksum(path / "candidates.parquet")
+        summary["candidates_sha256"] = checksum(path / "candidates.parquet")
         (path / "summary.json").write_text(json.dumps(summary))
         with pytest.raises(JobError, match=r"is damaged \(.*Parquet.*\); .*makes it anew"):
             rundir.read_candidates(path)

@@ -44,7 +44,7 @@ def test_formulas_come_back_as_they_are(every: np.ndarray) -> None:
 
 def test_formulas_are_small(rng: np.random.Generator) -> None:
     numbers = np.arange(1, 87)
-    elements, amounts, _ = nearest_compositions(rng.dirichlet(np.full(86, 0.05), 200), numbers, 3, 7)
+    elements, amounts, _ = nearest_compositions(rng.dirichlet(np.full(86, 0.05), 200), numbers, (1, 2, 3), 7)
     assert elements.shape == (200, 3)
     assert amounts.sum(axis=1).max() <= 7
     assert ((elements > 0) == (amounts > 0)).all()
@@ -54,8 +54,8 @@ def test_formulas_are_small(rng: np.random.Generator) -> None:
 
 def test_what_is_no_composition(rng: np.random.Generator) -> None:
     given = rng.dirichlet(np.ones(3), 4)
-    assert nearest_compositions(given, np.array([1, 3, 8]))[0].shape == (4, 3)
+    assert nearest_compositions(given, np.array([1, 3, 8]), (1, 2, 3))[0].shape == (4, 3)
     with pytest.raises(ValueError, match="must be finite"):
-        nearest_compositions(given * np.nan, np.array([1, 3, 8]))
+        nearest_compositions(given * np.nan, np.array([1, 3, 8]), (1, 2))
     with pytest.raises(ValueError, match="up to 255"):
-        nearest_compositions(given, np.array([1, 3, 8]), most_atoms=300)
+        nearest_compositions(given, np.array([1, 3, 8]), (2,), most_atoms=300)

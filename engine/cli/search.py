@@ -1,0 +1,160 @@
+"""`matscreen search`."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import rich.progress
+import typer
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+
+from matscreen.engine.cli import options as o
+from matscreen.engine.cli.output import PROGRESS, heading, print_compositions, say
+from matscreen.engine.cli.results import read_shortlist
+from matscreen.engine.finish import Hook, told_at_the_end
+from matscreen.engine.merge import KEY
+from matscreen.engine.properties import Property, parse
+from matscreen.engine.rundir import NO_THRESHOLD
+from matscreen.engine.scan import Run
+from matscreen.engine.search.run import Progress
+from matscreen.engine.search.run import search as search_space
+from matscreen.engine.shortlist import Filters
+from matscreen.models.errors import InputError
+
+HULL = "hull_distance"
+
+
+def search(
+    elements: o.Elements = "all",
+    maximize: Annotated[
+        list[str] | None, typer.Option(help="Property to make large, such as bulk_modulus; again for another.")
+    ] = None,
+    minimize: Annotated[
+        list[str] | None, typer.Option(help=f"Property to make small, or {HULL}; again for another.")
+    ] = None,
+    properties: Annotated[
+        list[str] | None,
+        typer.Option("--property", help="Values that must be kept, such as band_gap:1..3, as for `matscreen scan`."),
+    ] = None,
+    require_stable: Annotated[
+        bool, typer.Option("--require-stable", help="Find only what is predicted below the hull of known phases.")
+    ] = False,
+    threshold: Annotated[
+        float | None, typer.Option(help="And so many eV/atom below; a negative number allows as much above.")
+    ] = None,
+    charge_neutral: Annotated[
+        bool, typer.Option("--charge-neutral", help="Find only what common oxidation states can balance.")
+    ] = False,
+    arity: o.Arity = "2,3,4",
+    max_atoms: o.MaxAtoms = 10,
+    exclude: o.Exclude = "",
+    evaluations: Annotated[int, typer.Option(help="Points of the latent space to look at.")] = 3000,
+    batch: Annotated[int, typer.Option(help="Points suggested at a time: fewer find more, and take longer.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of all draws: another seed, another search.")] = 0,
+    reference: o.Reference = o.DEFAULT_REFERENCE,
+    formula_column: o.FormulaColumn = o.DEFAULT_FORMULA,
+    energy_column: o.EnergyColumn = o.DEFAULT_ENERGY,
+    model: o.ModelName = o.DEFAULT_MODEL,
+    out: Annotated[Path | None, typer.Option(help="Run directory to make. Default: runs/search-DATE-TIME.")] = None,
+    top: o.Top = None,
+    form: o.Format = "table",
+    then: o.Then = "",
+    webhook: o.Webhook = "",
+) -> None:
+    """Find compositions with the largest or smallest value of a property, looking at few of them.
+
+    The points of a latent space stand for compositions; a tree-structured Parzen estimator chooses where to look next.
+    The run directory is like that of a scan: `show`, `report`, `queue` and `resume` take it.
+    """
+    if top is not None and top < 0:
+        raise InputError(f"--top takes a number of candidates, not {top}")
+    hook = Hook(then, webhook)
+    asked = [(text, -1) for text in maximize or []] + [(text, 1) for text in minimize or []]
+    if not asked:
+        raise InputError("give --maximize or --minimize with a property, such as --maximize bulk_modulus")
+    wanted = [parse(text) for text in properties or []]
+    objectives = [_objective(text, sign, wanted) for text, sign in asked]
+    limit = NO_THRESHOLD if threshold is None and not require_stable else threshold or 0.0
+    space = o.make_space(elements, arity, max_atoms, "", exclude)
+    network = o.open_model(model)
+    phases = o.open_reference(reference, formula_column, energy_column, say)
+    path = out or Path("runs") / f"search-{time.strftime('%Y%m%d-%H%M%S')}"
+    say(f"{evaluations:,} of {len(space):,} compositions · model {network.name} · {phases.name} · {path}")
+    with told_at_the_end(hook, path, say), SearchProgress(objectives) as progress:
+        run = search_space(
+            space,
+            network,
+            phases,
+            path,
+            objectives,
+            wanted,
+            limit,
+            charge_neutral,
+            evaluations,
+            batch,
+            seed,
+            progress.update,
+        )
+    print_search(run, top, form)
+
+
+def _objective(text: str, sign: int, wanted: list[Property]) -> tuple[str, int]:
+    """Column and sign; the property is added to `wanted` if it is not there yet."""
+    if text in (HULL, KEY):
+        return KEY, sign
+    found = parse(text)
+    if (found.low, found.high) != (float("-inf"), float("inf")):
+        raise InputError(f"{text!r} is to be made large or small: limits go to --property")
+    same = [one for one in wanted if one.column == found.column]
+    if not same:
+        wanted.append(found)
+    elif same[0].model.checksum != found.model.checksum:
+        raise InputError(f"{found.column} is asked of two models")
+    return found.column, sign
+
+
+class SearchProgress:
+    """A bar with points a second, how many fulfil everything, the best values and the time left."""
+
+    def __init__(self, objectives: list[tuple[str, int]]) -> None:
+        self._names = [heading(name) for name, _ in objectives]
+        self._bar = rich.progress.Progress(
+            TextColumn("{task.completed:,} of {task.total:,} points"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[rate]}/s · {task.fields[found]:,} found{task.fields[best]}"),
+            TimeRemainingColumn(),
+            console=PROGRESS,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=0, rate="–", found=0, best="")
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> "SearchProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, state: Progress) -> None:
+        """How far it is."""
+        best = "".join(f" · best {name} {value:.4g}" for name, value in zip(self._names, state.best, strict=False))
+        rate = (state.done - state.resumed) / max(time.perf_counter() - self._started, 1e-9)
+        self._bar.update(
+            self._task,
+            total=state.total,
+            completed=state.done,
+            rate=f"{rate:,.0f}" if state.done > state.resumed else "–",
+            found=state.found,
+            best=best,
+        )
+
+
+def print_search(run: Run, top: int | None, form: str) -> None:
+    """What was found, the best first."""
+    shown, listed = read_shortlist(run.path, Filters(), top if top is not None else 20 if form == "table" else None)
+    print_compositions(shown, form, f"The best {len(shown):,} of {listed:,} found")
+    summary = run.summary
+    done, seconds = (summary["throughput"][f"last_session_{what}"] for what in ("compositions", "seconds"))
+    speed = f"{done:,} points in {seconds:,.1f} s ({done / seconds:,.0f}/s)" if done else "nothing was left to do"
+    say(f"{speed} · {summary['screened']:,} compositions looked at · run in {run.path}")

@@ -1,0 +1,308 @@
+"""A search into a run directory: batch by batch, each kept, so that it goes on after anything."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from matscreen.engine import rundir, schema
+from matscreen.engine.cluster import Job
+from matscreen.engine.digested import intact, write_digested
+from matscreen.engine.journal import Journal, journal, resources
+from matscreen.engine.properties import Property, need_elements
+from matscreen.engine.reference import PhaseTable
+from matscreen.engine.rundir import NO_THRESHOLD, RunConfig
+from matscreen.engine.scan import Run, reopen, versions
+from matscreen.engine.screen import describe
+from matscreen.engine.search import parzen
+from matscreen.engine.search.goal import Goal, fresh, fulfilled, look, losses
+from matscreen.engine.space import CompositionSpace
+from matscreen.engine.summary import Tally, by_arity
+from matscreen.models import Model
+from matscreen.models.elements import SYMBOLS
+from matscreen.models.errors import InputError, JobError
+from matscreen.models.files import write_atomically
+from matscreen.models.latent.training import load as load_latent
+
+LATENT = "composition"
+NARROWEST = 0.1
+"""Of the estimator's Gaussians: about what the decoder can tell apart, a third of a latent variable's deviation."""
+
+SPARE = 4
+"""Points suggested for each that is looked at: many stand for compositions that were seen."""
+
+MOST = 1_000_000
+"""Evaluations: every suggestion rests on all that was seen, so that a search is for thousands."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a search is: points looked at and in all, compositions that fulfil everything, and the best values."""
+
+    done: int
+    total: int
+    found: int
+    resumed: int
+    best: tuple[float, ...]
+
+
+Report = Callable[[Progress], None]
+
+
+def search(
+    space: CompositionSpace,
+    model: Model,
+    phases: PhaseTable,
+    out: str | Path,
+    objectives: Sequence[tuple[str, int]],
+    properties: Sequence[Property] = (),
+    threshold: float = NO_THRESHOLD,
+    charge_neutral: bool = False,
+    evaluations: int = 3000,
+    batch: int = 50,
+    seed: int = 0,
+    report: Report = lambda _: None,
+) -> Run:
+    """Search the latent space of compositions for those with the least, or largest, of some property.
+
+    A tree-structured Parzen estimator (`parzen`) suggests points; each stands for the composition of `space` nearest to
+    what is decoded there (Korolev et al.). What was found before counts as one of the rest, which drives the search on.
+
+    Parameters
+    ----------
+    out : the run directory to make; it must not exist or be empty
+    objectives : (column, 1 to make it small or −1 large): properties, or hull_distance_ev_atom
+    properties : predicted of all; what is found keeps their limits
+    threshold : eV/atom that what is found lies below the hull; `NO_THRESHOLD` for no such limit
+    charge_neutral : whether common oxidation states must balance it
+    evaluations : points to look at
+    batch : points that are suggested at a time; fewer find more in as many evaluations, and take longer
+    seed : of all draws
+
+    Returns
+    -------
+    A finished run like that of a scan, its candidates by rising loss; of several objectives, front by front.
+
+    InputError for arguments that cannot be used; JobError if it stopped.
+    """
+    if not np.isfinite(threshold):
+        raise InputError(f"threshold must be a finite number of eV/atom, not {threshold}")
+    if not 1 <= batch <= evaluations <= MOST:
+        raise InputError(f"evaluations must lie between a batch and {MOST:,}, a batch be at least 1")
+    if evaluations > len(space):
+        raise InputError(f"there are only {len(space):,} compositions: a scan looks at all of them")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed must lie between 0 and {2**32 - 1}, not {seed}")
+    need_elements(properties, space.elements)
+    latent = load_latent(LATENT)
+    unknown = sorted(set(space.elements) - set(model.elements.tolist()))
+    if unknown or model.target.energy is None:
+        what = (
+            f"does not know {', '.join(SYMBOLS[z] for z in unknown)}" if unknown else "predicts no formation energies"
+        )
+        raise InputError(f"model {model.name} {what}")
+    if space.require:
+        raise InputError("a search takes no required elements")
+    wanted = dict(objectives)
+    goals = tuple(replace(one, goal=wanted.get(one.column, 0)) for one in properties)
+    job = Job(space, model, phases, float(threshold), charge_neutral, True, goals)
+    goal = Goal(job, latent, tuple(objectives))
+    config = RunConfig(
+        version=importlib.metadata.version("matscreen"),
+        space=space.spec(),
+        threshold=float(threshold),
+        charge_neutral=charge_neutral,
+        chunk_size=batch,
+        model={"name": model.name, "source": str(model.source), "checksum": model.checksum, "student": ""},
+        reference={"name": phases.name, "origin": phases.origin, "checksum": phases.checksum},
+        properties=tuple(one.spec() for one in goals),
+        search={
+            "objectives": [list(one) for one in objectives],
+            "evaluations": evaluations,
+            "seed": seed,
+            "latent": latent.card["weights_sha256"],
+        },
+    )
+    path = Path(out)
+    rundir.create(path, config, phases.table, versions())
+    return _run(path, config, goal, report)
+
+
+def resume(path: str | Path, report: Report = lambda _: None) -> Run:
+    """Continue the search at `path`; it ends with the bytes of an uninterrupted one. Errors as `scan.resume`."""
+    path = Path(path)
+    config = rundir.read_config(path)
+    return _run(path, config, goal_of(config, reopen(path, config)), report)
+
+
+def goal_of(config: RunConfig, job: Job) -> Goal:
+    """What the search of this configuration looks for; InputError if it is none, or its latent space is another."""
+    latent = load_latent(LATENT)
+    if config.search.get("latent") != latent.card["weights_sha256"]:
+        raise InputError("the search was started with another latent space of compositions")
+    return Goal(job, latent, tuple((name, sign) for name, sign in config.search["objectives"]))
+
+
+def _run(path: Path, config: RunConfig, goal: Goal, report: Report) -> Run:
+    evaluations, batch, seed = config.search["evaluations"], config.chunk_size, config.search["seed"]
+    known = set(goal.job.phases.table["formula"].to_pylist())
+    try:
+        with rundir.locked(path), journal(path) as log:
+            log.write("opened", pid=os.getpid(), host=platform.node())
+            (path / "trials").mkdir(exist_ok=True)
+            seen = list(read_trials(path, config, goal))
+            table = pa.concat_tables([goal.trials().empty_table(), *seen]).combine_chunks()
+            points = np.array(table["point"].to_pylist()).reshape(-1, goal.dimensions)
+            values, violations = losses(goal, table), _violations(table)
+            found = set(table["id"].to_pylist())
+            before = len(points)
+            log.write("begun", done=before, total=evaluations)
+            started = time.perf_counter()
+            report(_progress(goal, values, violations, evaluations, before))
+            while len(points) < evaluations:
+                number = len(seen)
+                size = min(batch, evaluations - len(points))
+                rng = np.random.default_rng([seed, number])  # so that a batch does not depend on interruptions
+                asked = _suggested(goal, size, points, values, violations, found, rng)
+                one = look(goal, asked, len(points), found, known)
+                told = {"matscreen": json.dumps({"fingerprint": config.fingerprint})}
+                write_digested(path / "trials", number, one.replace_schema_metadata(told))
+                seen.append(one)
+                points = np.concatenate([points, asked])
+                values = np.concatenate([values, losses(goal, one)])
+                violations = np.concatenate([violations, _violations(one)])
+                state = _progress(goal, values, violations, evaluations, before)
+                log.write(
+                    "batch", number=number, start=state.done - size, stop=state.done, found=state.found, **resources()
+                )
+                report(state)
+            _finish(path, config, goal, seen, len(points) - before, time.perf_counter() - started, log)
+    except OSError as error:
+        where = error.filename or path
+        raise JobError(
+            f"cannot write {where}: {error.strerror or error}; what is done is safe, then: matscreen resume {path}"
+        ) from None
+    except ArithmeticError as error:
+        raise JobError(str(error)) from None
+    return Run(path)
+
+
+def _suggested(
+    goal: Goal,
+    count: int,
+    points: np.ndarray,
+    values: np.ndarray,
+    violations: np.ndarray,
+    found: set[int],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Points (count, D) that stand for compositions not seen yet; drawn evenly where there are too few of them."""
+    many = parzen.suggest(points, values, SPARE * count, rng, violations, NARROWEST)
+    chosen = many[fresh(goal, many, found)[:count]]
+    return np.concatenate([chosen, rng.random((count - len(chosen), goal.dimensions))])
+
+
+def _violations(seen: pa.Table) -> np.ndarray:
+    """By how much limits are broken (N,); infinitely by what was found before."""
+    return np.where(seen["repeated"].to_numpy(), np.inf, seen["violation"].to_numpy())
+
+
+def _progress(goal: Goal, values: np.ndarray, violations: np.ndarray, total: int, before: int) -> Progress:
+    kept = values[violations == 0].reshape(-1, len(goal.objectives))
+    signs = [sign for _, sign in goal.objectives]
+    best = tuple((signs * kept.min(axis=0)).tolist()) if len(kept) else ()
+    return Progress(len(values), total, len(kept), before, best)
+
+
+def read_trials(path: Path, config: RunConfig, goal: Goal) -> Iterator[pa.Table]:
+    """What the search at `path` saw, a table a batch, up to the first that is damaged or missing."""
+    files = {file.stem.partition("-")[0]: file for file in sorted((path / "trials").glob("*.parquet")) if intact(file)}
+    number = 0
+    while file := files.get(f"{number:06d}"):
+        try:
+            table = pq.read_table(file, partitioning=None)
+            told = json.loads((table.schema.metadata or {})[b"matscreen"])
+        except (pa.ArrowException, OSError, KeyError, ValueError):
+            return
+        if told != {"fingerprint": config.fingerprint} or not table.schema.equals(goal.trials()):
+            return
+        yield table.replace_schema_metadata(None)
+        number += 1
+
+
+def best_first(goal: Goal, seen: Sequence[pa.Table]) -> pa.Table:
+    """Candidates of a search: what keeps every limit, described, the best first."""
+    kept = fulfilled(goal, seen)
+    values = losses(goal, kept)
+    ids = kept["id"].to_numpy()
+    order = np.lexsort((ids, values)) if values.ndim == 1 else parzen.ranked(values, len(values))
+    kept = kept.take(pa.array(order))
+    ids, elements, amounts = schema.composition_arrays(goal.job.space.take(kept["id"].to_numpy()))
+
+    def column(name: str) -> np.ndarray:
+        found: np.ndarray = kept[name].to_numpy(zero_copy_only=False).astype(np.float32)
+        return found
+
+    energies, uncertainties = column("formation_energy_ev_atom"), column("uncertainty_ev_atom")
+    properties = {one.column: (column(one.column), column(f"{one.column}_spread")) for one in goal.job.properties}
+    batch = describe(ids, elements, amounts, energies, uncertainties, goal.job.phases, properties)
+    return pa.Table.from_batches([batch])
+
+
+def _finish(
+    path: Path, config: RunConfig, goal: Goal, seen: list[pa.Table], looked: int, seconds: float, log: Journal
+) -> None:
+    """Candidates and summary."""
+    tally, table = Tally(), best_first(goal, seen)
+    checksum = rundir.write_candidates(path, config.fingerprint, [tally.count(table)])
+    trials = pa.concat_tables(seen)
+    distinct = len(trials) - sum(trials["repeated"].to_pylist())
+    summary: dict[str, Any] = {
+        "compositions": len(goal.job.space),
+        "screened": distinct,
+        "points": len(trials),
+        "known_compounds_among_them": sum(trials["known"].to_pylist()),
+        "candidates": len(table),
+        "by_arity": by_arity(goal.job.space, tally),
+        "throughput": {"last_session_compositions": looked, "last_session_seconds": round(seconds, 3)},
+        "candidates_sha256": checksum,
+    }
+    text = json.dumps(summary, indent=2) + "\n"
+    write_atomically(path / "summary.json", lambda temporary: temporary.write_text(text))
+    log.write("finished", seconds=round(seconds, 3), candidates=len(table))
+
+
+def check(path: Path, config: RunConfig, job: Job) -> int:
+    """How many batches the finished search at `path` has; JobError if its candidates are not what they saw."""
+    goal = goal_of(config, job)
+    seen = list(read_trials(path, config, goal))
+    if sum(map(len, seen)) != config.search["evaluations"]:
+        raise JobError(f"files of trials are damaged or missing; `matscreen resume {path}` mends the search")
+    if not best_first(goal, seen).equals(rundir.read_candidates(path)):
+        raise JobError(f"{path / 'candidates.parquet'} does not hold what the search found")
+    return len(seen)
+
+
+def trace(path: Path, config: RunConfig, job: Job) -> list[dict[str, Any]]:
+    """For each objective the numbers, values and formulas of what keeps every limit, in the order it was found."""
+    goal = goal_of(config, job)
+    kept = fulfilled(goal, list(read_trials(path, config, goal)))
+    return [
+        {
+            "name": name,
+            "sign": sign,
+            "numbers": kept["number"].to_pylist(),
+            "values": kept[name].to_pylist(),
+            "formulas": kept["formula"].to_pylist(),
+        }
+        for name, sign in goal.objectives
+    ]
