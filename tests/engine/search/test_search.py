@@ -271,7 +271,7 @@ def test_on_the_command_line(run: Callable[..., int], tmp_path: Path, capsys: py
         (("--maximize", "bulk_modulus", "--evaluations", "0"), "evaluations must"),
         (("--maximize", "bulk_modulus", "--top", "-1"), "--top"),
     ):
-        assert run("search", "Ti-C-N", *arguments, "--out", str(tmp_path / "bad")) == 2
+        assert run("search", "Ti-W-Fe-Cr-C-N", *arguments, "--out", str(tmp_path / "bad")) == 2
         assert says in capsys.readouterr().err
         assert not (tmp_path / "bad").exists()
     assert run("resume", out, "--workers", "2") == 2
