@@ -45,11 +45,16 @@ class Job:
     work: Path
     results: Path
 
+    def whole(self, name: str) -> Path:
+        """A published table, as it is."""
+        path = DATA / name
+        if not path.is_file():
+            raise SystemExit(f"{path} is not there: set MATSCREEN_DATA to the folder of the published tables")
+        return path
+
     def data(self, name: str) -> Path:
         """A published table without elements that no network here knows; if quick, a twentieth of it, by formula."""
-        whole = DATA / name
-        if not whole.is_file():
-            raise SystemExit(f"{whole} is not there: set MATSCREEN_DATA to the folder of the published tables")
+        whole = self.whole(name)
         table = pq.read_table(whole)
         formulas = table["formula"].to_pylist()
         keep = np.isin(composition_arrays(formulas)[0], [0, *ELEMNET_ELEMENTS]).all(axis=1)

@@ -47,3 +47,16 @@ def test_good_images_are_read(tmp_path: Path) -> None:
     fabio.tifimage.TifImage(data=IMAGE).write(str(tmp_path / "a.tif"))
     (frame,) = read_frames(tmp_path / "a.tif", None)
     np.testing.assert_array_equal(frame.image, IMAGE)
+
+
+@pytest.mark.parametrize("at", [0, 2**20 - 40, 3 * 2**20])
+@pytest.mark.parametrize("name", ["a.edf", "a.edf.gz", "a.img"])
+def test_hundreds_of_dimensions(name: str, at: int, tmp_path: Path) -> None:
+    content = b"{\n" + b"#" * at + b"\nDim_1 = 20 ;\ndim_00999999999991 = 20 ;\n}\n" + bytes(480)
+    (tmp_path / name).write_bytes(packed_as(name)(content))
+    (frame,) = read_frames(tmp_path / name, None)
+    assert "hundreds of dimensions" in frame.problem
+    fabio.edfimage.EdfImage(data=IMAGE).write(str(tmp_path / "whole"))
+    (tmp_path / name).write_bytes(packed_as(name)((tmp_path / "whole").read_bytes()))
+    (frame,) = read_frames(tmp_path / name, None)
+    np.testing.assert_array_equal(frame.image, IMAGE)
