@@ -172,7 +172,7 @@ def _run(path: Path, config: RunConfig, goal: Goal, report: Report) -> Run:
                 number = len(seen)
                 size = min(batch, evaluations - len(points))
                 rng = np.random.default_rng([seed, number])  # so that a batch does not depend on interruptions
-                asked = _suggested(goal, size, points, values, violations, found, rng)
+                asked = suggested(goal, size, points, values, violations, found, rng)
                 one = look(goal, asked, len(points), found, known)
                 told = {"matscreen": json.dumps({"fingerprint": config.fingerprint})}
                 write_digested(path / "trials", number, one.replace_schema_metadata(told))
@@ -196,7 +196,7 @@ def _run(path: Path, config: RunConfig, goal: Goal, report: Report) -> Run:
     return Run(path)
 
 
-def _suggested(
+def suggested(
     goal: Goal,
     count: int,
     points: np.ndarray,
