@@ -170,6 +170,8 @@ def read_config(path: Path) -> RunConfig:
             set(one) != {"column", "low", "high", "goal", "model", "source", "checksum"} for one in config.properties
         ):
             raise ValueError("a property is not as a scan writes it")
+        if config.search and not _is_search(config):
+            raise ValueError("the search is not as a search writes it")
         intact = document["fingerprint"] == config.fingerprint
     except FileNotFoundError:
         raise InputError(f"{path} is no run directory: it has no run.json") from None
@@ -178,6 +180,16 @@ def read_config(path: Path) -> RunConfig:
     if not intact:
         raise InputError(f"{path / 'run.json'} was altered: its fingerprint does not fit what it says")
     return config
+
+
+def _is_search(config: RunConfig) -> bool:
+    told = config.search
+    return (
+        set(told) == {"objectives", "evaluations", "seed", "latent"}
+        and all(isinstance(n, int) and n >= 0 for n in (told["evaluations"], told["seed"]))
+        and config.chunk_size >= 1
+        and all(isinstance(name, str) and sign in (-1, 1) for name, sign in told["objectives"])
+    )
 
 
 @contextmanager

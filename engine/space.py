@@ -149,6 +149,8 @@ class CompositionSpace:
         count = np.count_nonzero(elements, axis=1)
         for block in self.blocks:
             mine = np.flatnonzero(count == block.arity)
+            if not len(mine):
+                continue
             own, atoms = (np.ascontiguousarray(given[mine, : block.arity], np.uint8) for given in (elements, amounts))
             rank = enumeration.rank(own, atoms, self._free, self._required, block.ratios)
             found[mine] = np.where(rank >= 0, block.start + rank, -1)

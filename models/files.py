@@ -31,3 +31,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; there is none of a name that is too long for one."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

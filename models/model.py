@@ -15,7 +15,7 @@ from matscreen.kernels.backend import Backend
 from matscreen.kernels.features import composition_features
 from matscreen.models.elements import ATOMIC_NUMBERS, SYMBOLS
 from matscreen.models.errors import InputError
-from matscreen.models.files import write_atomically
+from matscreen.models.files import is_file, write_atomically
 from matscreen.models.formula import composition_arrays
 from matscreen.models.member import Member, from_tensors, to_tensors
 from matscreen.models.target import Target
@@ -187,12 +187,12 @@ def load(name: str | Path = DEFAULT, with_student: bool = True) -> Model:
     path = Path(name)
     if path.suffix != ".safetensors":
         path = SHIPPED / f"{name}.safetensors"
-        if not path.is_file() or path.parent != SHIPPED:
+        if not is_file(path) or path.parent != SHIPPED:
             known = ", ".join(sorted(available())) or "none ship"
             raise ModelError(f"no model {str(name)!r}: give one of {known}, or a path to a .safetensors file")
     card_path = path.with_suffix(".json")
     for needed in (path, card_path):
-        if not needed.is_file():
+        if not is_file(needed):
             raise ModelError(f"no such file: {needed} (a model is a .safetensors file and a .json card beside it)")
     content = path.read_bytes()
     checksum = hashlib.sha256(content).hexdigest()

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from matscreen.models.errors import InputError
-from matscreen.models.files import write_atomically
+from matscreen.models.files import is_file, write_atomically
 from matscreen.models.fit import write_table
 from matscreen.models.recipe import Schedule
 
@@ -56,7 +56,7 @@ def training(recipe: Schedule, history: list[dict[str, float]], device: torch.de
 
 def read(path: Path, architecture: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Card and weights, in single precision; InputError for none, damaged ones, or those of something else."""
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"no such file: {path}")
     content, card = path.read_bytes(), read_card(path.with_suffix(".json"), architecture)
     if card.get("weights_sha256") != (checksum := hashlib.sha256(content).hexdigest()):

@@ -9,6 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from matscreen.models.errors import InputError
+from matscreen.models.files import is_file
 
 PLAUSIBLE = 1000.0
 """eV/atom; no formation energy comes near, but other units and accidents do."""
@@ -59,7 +60,7 @@ def number_column(
 
 def read_columns(path: Path, columns: Iterable[str]) -> pa.Table:
     """A CSV or Parquet file that has these columns, each once; DataError if it is not."""
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"no such file: {path}")
     try:
         table = (pa.parquet.read_table if path.suffix.lower() == ".parquet" else pa.csv.read_csv)(path)

@@ -11,6 +11,7 @@ from matscreen.engine.reference import PhaseTable
 from matscreen.engine.space import CompositionSpace
 from matscreen.models import Model, load
 from matscreen.models.errors import InputError
+from matscreen.models.files import is_file
 from matscreen.models.model import DEFAULT
 
 Elements = Annotated[
@@ -94,7 +95,7 @@ def open_model(name: str) -> Model:
 
 def open_reference(name: str, formula: str, energy: str, say: Callable[[str], None]) -> PhaseTable:
     """The phases that `--reference` names: a source, or a file with these columns."""
-    if Path(name).suffix or Path(name).is_file():
+    if Path(name).suffix or is_file(Path(name)):
         return PhaseTable.read(name, formula, energy)
     return PhaseTable.load(name, say)
 

@@ -26,8 +26,12 @@ from matscreen.engine.cli.xrd_symmetry import read_pattern
 from matscreen.engine.ebsd.map import read_map
 from matscreen.engine.element_sets import parse_elements
 from matscreen.engine.journal import NAME, events
+from matscreen.engine.merge import KEY
+from matscreen.engine.properties import parse
 from matscreen.engine.queue.ingest import read_elements
 from matscreen.engine.queue.manifest import read_manifest
+from matscreen.engine.scan import reopen
+from matscreen.engine.search.run import goal_of, read_trials, search
 from matscreen.engine.status import status
 from matscreen.engine.xrd.frames import read_frames
 from matscreen.engine.xrd.geometry import read_geometry
@@ -86,6 +90,10 @@ def _texts() -> dict[str, Target]:
         "elements": Target(
             [b"Li-Fe-P-O", b"3d metals,O", b"all", b"lanthanides - Ce", b"Li,Li"],
             lambda content, _: parse_elements(_text(content)),
+        ),
+        "property": Target(
+            [b"band_gap:1.0..1.6", b"bulk_modulus:>200", b"shear_modulus@elemnet-oqmd:<3", b"thermal", b"x@../y:1..2"],
+            lambda content, _: parse(_text(content)),
         ),
         "id": Target(
             [b"0", b"-1", b"4499", b"99999999999999999999", b"LiFePO4", b"Li2O"],
@@ -164,6 +172,20 @@ def _runs(folder: Path, model: Model) -> dict[str, Target]:
         finally:
             file.unlink()
 
+    found = search(CompositionSpace("Li-Fe-O"), model, phases, folder / "search", [(KEY, 1)], evaluations=40, batch=20)
+    config = rundir.read_config(found.path)
+    goal = goal_of(config, reopen(found.path, config))
+    trial = min((found.path / "trials").iterdir()).read_bytes()
+
+    def read_trial(content: bytes, folder: Path) -> object:
+        (folder / "trials").mkdir(exist_ok=True)
+        name = f"000000-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
+        file = _file(folder / "trials" / name, content)
+        try:
+            return list(read_trials(folder, config, goal))
+        finally:
+            file.unlink()
+
     def read_candidates(content: bytes, folder: Path) -> object:
         summary = json.loads(files["summary.json"]) | {"candidates_sha256": hashlib.sha256(content).hexdigest()}
         _file(folder / "summary.json", json.dumps(summary).encode())
@@ -178,6 +200,7 @@ def _runs(folder: Path, model: Model) -> dict[str, Target]:
         ),
         "candidates.parquet": Target([files["candidates.parquet"]], read_candidates),
         "chunk.parquet": Target([chunk], read_chunk),
+        "trial.parquet": Target([trial], read_trial),
         "log.jsonl": Target([files[NAME]], with_file(NAME, events)),
     }
 

@@ -21,7 +21,17 @@ from matscreen.models.errors import InputError
 from matscreen.models.formula import parse_formula
 
 NAMES = (
-    *("formula", "elements", "id", "reference.csv", "reference.parquet", "samples.csv", "elements.csv", "pattern.xy"),
+    *(
+        "formula",
+        "elements",
+        "id",
+        "property",
+        "reference.csv",
+        "reference.parquet",
+        "samples.csv",
+        "elements.csv",
+        "pattern.xy",
+    ),
     *(
         "manifest.json",
         "run.json",
@@ -29,6 +39,7 @@ NAMES = (
         "phases.parquet",
         "candidates.parquet",
         "chunk.parquet",
+        "trial.parquet",
         "log.jsonl",
     ),
     *("weights", "weights of others", "card.json", "frame.tif", "frame.edf", "frame.cbf", "frame.h5", "geometry.poni"),
