@@ -38,14 +38,15 @@ class Property:
     goal: int = 0
 
     def __post_init__(self) -> None:
-        if not self.low <= self.high:
+        if not self.low <= self.high or self.low == math.inf or self.high == -math.inf:
             raise InputError(f"no {self.column} lies between {self.low:g} and {self.high:g}")
         if self.model.target.classes or self.column not in self.model.target.properties:
             raise InputError(f"model {self.model.name} predicts {self.model.target}, not {self.column}")
 
     def within(self, values: np.ndarray, slack: float = 0.0) -> np.ndarray:
         """(N,) bool: which values (N,) are wanted, `slack` beyond the limits too."""
-        inside: np.ndarray = (values >= self.low - slack) & (values <= self.high + slack)
+        wide = np.asarray(values, np.float64)
+        inside: np.ndarray = (wide >= self.low - slack) & (wide <= self.high + slack)
         return inside
 
     def values(self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto") -> np.ndarray:
@@ -80,8 +81,8 @@ def reopen(spec: dict[str, Any]) -> Property:
 def parse(text: str) -> Property:
     """A property as people write it: `band_gap:1.0..1.6`, `bulk_modulus:>200`, `shear_modulus`, `NAME@FILE:<3`.
 
-    A name is a column that a network which ships predicts, or the one of FILE, with its unit or without. InputError
-    for what cannot be read, a name that nothing predicts, or a range that holds no value.
+    A name is that of a column which a network that ships predicts, or the one of FILE, or its beginning up to an
+    underscore. InputError for what cannot be read, a name that nothing predicts, or a range that holds no value.
     """
     written = _WRITTEN.fullmatch(text.strip())
     if not written:
@@ -98,7 +99,7 @@ def parse(text: str) -> Property:
 
 
 def _matching(name: str, columns: tuple[str, ...], told: str) -> str:
-    """The one column of this name, whose unit may be left out."""
+    """The one column of this name, or that begins with it."""
     found = [column for column in columns if column == name] or [c for c in columns if c.startswith(f"{name}_")]
     if len(found) != 1:
         what = "no property" if not found else "more than one property"

@@ -55,7 +55,8 @@ class RunConfig:
     model : name, source (path), checksum, and that of its student; empty if the model predicts everything itself
     reference : name, origin (see `PhaseTable.reopen`) and checksum
     properties : `Property.spec` of each
-    search : of a search its objectives, evaluations, batch, seed and the checksum of its latent space; else empty
+    search : of a search its objectives, evaluations, seed and the checksum of its latent space; else empty. Its batches
+        are its chunks
     """
 
     version: str
@@ -166,9 +167,7 @@ def read_config(path: Path) -> RunConfig:
             properties=tuple(document.get("properties", ())),
             search=dict(document.get("search", {})),
         )
-        if any(
-            set(one) != {"column", "low", "high", "goal", "model", "source", "checksum"} for one in config.properties
-        ):
+        if not all(map(_is_property, config.properties)):
             raise ValueError("a property is not as a scan writes it")
         if config.search and not _is_search(config):
             raise ValueError("the search is not as a search writes it")
@@ -182,12 +181,24 @@ def read_config(path: Path) -> RunConfig:
     return config
 
 
+def _is_property(told: dict[str, Any]) -> bool:
+    words = {"column", "model", "source", "checksum"}
+    return (
+        set(told) == words | {"low", "high", "goal"}
+        and all(isinstance(told[word], str) for word in words)
+        and all(limit is None or isinstance(limit, int | float) for limit in (told["low"], told["high"]))
+        and told["goal"] in (-1, 0, 1)
+    )
+
+
 def _is_search(config: RunConfig) -> bool:
     told = config.search
     return (
         set(told) == {"objectives", "evaluations", "seed", "latent"}
-        and all(isinstance(n, int) and n >= 0 for n in (told["evaluations"], told["seed"]))
-        and config.chunk_size >= 1
+        and all(
+            isinstance(n, int) and 0 < n < 2**32 for n in (told["evaluations"], told["seed"] + 1, config.chunk_size)
+        )
+        and bool(told["objectives"])
         and all(isinstance(name, str) and sign in (-1, 1) for name, sign in told["objectives"])
     )
 
@@ -261,7 +272,7 @@ def read_chunk(file: Path, fingerprint: str) -> Chunk | None:
         return None
     try:
         found = pq.read_schema(file)
-        figures = json.loads(found.metadata[b"matscreen"])
+        figures = {"outside": 0, **json.loads(found.metadata[b"matscreen"])}  # once nobody could ask for a property
         schema.properties_of(found)
         of_run = figures.pop("fingerprint") == fingerprint
         named = file.stem.partition("-")[0] == f"{figures['number']:06d}"
@@ -281,10 +292,15 @@ def finished_chunks(path: Path, fingerprint: str, ranges: list[tuple[int, int]])
             chunks[chunk.number] = chunk
         else:
             rejected += 1
-            (path / "rejected").mkdir(exist_ok=True)
-            names = (file.name if again == 1 else f"{file.name}.{again}" for again in count(1))
-            file.replace(next(there for name in names if not (there := path / "rejected" / name).exists()))
+            set_aside(path, file)
     return chunks, rejected
+
+
+def set_aside(path: Path, file: Path) -> None:
+    """Move a file of the run that cannot be trusted to `rejected/`."""
+    (path / "rejected").mkdir(exist_ok=True)
+    names = (file.name if again == 1 else f"{file.name}.{again}" for again in count(1))
+    file.replace(next(there for name in names if not (there := path / "rejected" / name).exists()))
 
 
 def write_candidates(path: Path, fingerprint: str, tables: Iterable[pa.Table]) -> str:

@@ -82,9 +82,11 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
     distance = energy - at_hull
     allowed = is_charge_neutral(elements, amounts) if config.charge_neutral else np.ones(len(ids), bool)
     certain = allowed.copy()  # what has the properties wanted, whatever rounding does
+    known: dict[str, tuple[np.ndarray, float]] = {}
     for one in job.properties:
         values = one.values(elements, amounts, "reference")
         slack = RELATIVE_TOLERANCE * float(np.abs(values).max(initial=0))
+        known[one.column] = values, slack
         allowed, certain = allowed & one.within(values, slack), certain & one.within(values, -slack)
 
     is_kept = np.isin(ids, kept)
@@ -110,6 +112,10 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
         raise JobError(
             f"energies differ by {energy_error:.2e} and hull energies by {hull_error:.2e} eV/atom from the sample"
         )
+    for column, (values, slack) in known.items():
+        told = candidates.read(columns=[column])[column].to_numpy()[at]
+        if (error := np.abs(told - values[is_kept]).max(initial=0)) > slack:
+            raise JobError(f"{column} differs by {error:.3g} from the sample")
     return Verified(chunks, len(kept), len(ids), float(energy_error), float(hull_error))
 
 

@@ -21,6 +21,16 @@ PROGRESS = Console(stderr=True)
 """Everything that is not the answer goes to stderr, so that the answer can be piped."""
 
 
+SAME = 1e-9
+"""Distance of fractions below which a candidate is the known compound."""
+
+
+def is_known(row: dict[str, Any]) -> bool:
+    """Whether a candidate is a compound of the reference."""
+    distance = row.get("nearest_phase_distance")
+    return distance is not None and distance < SAME
+
+
 def say(message: str) -> None:
     """A line on stderr."""
     PROGRESS.print(message, style="dim", highlight=False, markup=False, soft_wrap=True)
@@ -60,7 +70,7 @@ def print_compositions(table: pa.Table, form: str, title: str) -> None:
     rows = [
         (
             str(rank),
-            row["formula"],
+            row["formula"] + (" (known)" if is_known(row) else ""),
             f"{row['hull_distance_ev_atom']:.3f}",
             f"{row['formation_energy_ev_atom']:.3f}",
             "" if row["uncertainty_ev_atom"] is None else f"±{row['uncertainty_ev_atom']:.3f}",

@@ -89,6 +89,6 @@ def verify(
         raise InputError(f"--seed takes a number from 0 to {2**63 - 1}, not {seed}")
     report = verify_run(run, sample, seed, say)
     print(
-        f"{run} is sound: {report.chunks:,} chunk files, {report.candidates:,} candidates; {report.sampled:,} rows "
+        f"{run} is sound: {report.chunks:,} files, {report.candidates:,} candidates; {report.sampled:,} rows "
         f"computed again: energies within {report.energy_error:.1e}, hull within {report.hull_error:.1e} eV/atom"
     )

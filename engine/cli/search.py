@@ -40,7 +40,8 @@ def search(
         bool, typer.Option("--require-stable", help="Find only what is predicted below the hull of known phases.")
     ] = False,
     threshold: Annotated[
-        float | None, typer.Option(help="And so many eV/atom below; a negative number allows as much above.")
+        float | None,
+        typer.Option(help="Find only what is so far below the hull, eV/atom; negative: at most so far above."),
     ] = None,
     charge_neutral: Annotated[
         bool, typer.Option("--charge-neutral", help="Find only what common oxidation states can balance.")
@@ -74,6 +75,8 @@ def search(
         raise InputError("give --maximize or --minimize with a property, such as --maximize bulk_modulus")
     wanted = [parse(text) for text in properties or []]
     objectives = [_objective(text, sign, wanted) for text, sign in asked]
+    if require_stable and threshold is not None and threshold < 0:
+        raise InputError(f"--require-stable allows nothing above the hull, --threshold {threshold:g} does: give one")
     limit = NO_THRESHOLD if threshold is None and not require_stable else threshold or 0.0
     space = o.make_space(elements, arity, max_atoms, "", exclude)
     network = o.open_model(model)

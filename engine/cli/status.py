@@ -35,7 +35,7 @@ def _rows(found: Status) -> list[tuple[str, str]]:
     done = f"{found.done:,} of {found.total:,} ({found.done / max(found.total, 1):.1%})"
     rows = [
         ("state", found.state + (f", {found.held_by}" if found.held_by else "")),
-        ("looked at", f"{done}, in {found.chunks:,} of {found.all_chunks:,} chunks"),
+        ("looked at", f"{done}, in {found.chunks:,} of {found.all_chunks:,} parts"),
         ("candidates", f"{found.candidates:,} so far" if found.state != "finished" else f"{found.candidates:,}"),
     ]
     if found.rate is not None and found.seconds_left is not None:

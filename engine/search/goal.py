@@ -164,7 +164,7 @@ def _violation(
         value = values[one.column].astype(np.float64)
         for limit, over in ((one.low, one.low - value), (one.high, value - one.high)):
             if np.isfinite(limit):
-                broken += np.maximum(over, 0) / (abs(limit) or 1)
+                broken += np.maximum(over, 0) / (abs(limit) or 1)  # 0 exactly where `within` is true
     if job.charge_neutral:
         broken += ~is_charge_neutral(elements, amounts)
     return broken

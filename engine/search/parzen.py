@@ -153,6 +153,8 @@ def ranked(losses: np.ndarray, most: int) -> np.ndarray:
     left, order = np.arange(len(losses)), np.empty(0, np.int64)
     while len(left) and len(order) < most:
         now = front(losses[left])
+        if not now.any():  # what is left is no number
+            return np.concatenate([order, left])
         members, left = left[now], left[~now]
         order = np.concatenate([order, members[np.argsort(-_crowding(losses[members]), kind="stable")]])
     return order

@@ -5,13 +5,14 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from matscreen.engine import rundir, schema
@@ -20,7 +21,7 @@ from matscreen.engine.digested import intact, write_digested
 from matscreen.engine.journal import Journal, journal, resources
 from matscreen.engine.properties import Property, need_elements
 from matscreen.engine.reference import PhaseTable
-from matscreen.engine.rundir import NO_THRESHOLD, RunConfig
+from matscreen.engine.rundir import NO_THRESHOLD, RunConfig, set_aside
 from matscreen.engine.scan import Run, reopen, versions
 from matscreen.engine.screen import describe
 from matscreen.engine.search import parzen
@@ -28,7 +29,7 @@ from matscreen.engine.search.goal import Goal, fresh, fulfilled, look, losses
 from matscreen.engine.space import CompositionSpace
 from matscreen.engine.summary import Tally, by_arity
 from matscreen.models import Model
-from matscreen.models.elements import SYMBOLS
+from matscreen.models.elements import ELEMNET_ELEMENTS, SYMBOLS
 from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import write_atomically
 from matscreen.models.latent.training import load as load_latent
@@ -40,7 +41,7 @@ NARROWEST = 0.1
 SPARE = 4
 """Points suggested for each that is looked at: many stand for compositions that were seen."""
 
-MOST = 1_000_000
+MOST, MOST_AT_ONCE = 50_000, 1000
 """Evaluations: every suggestion rests on all that was seen, so that a search is for thousands."""
 
 
@@ -96,15 +97,17 @@ def search(
     """
     if not np.isfinite(threshold):
         raise InputError(f"threshold must be a finite number of eV/atom, not {threshold}")
-    if not 1 <= batch <= evaluations <= MOST:
-        raise InputError(f"evaluations must lie between a batch and {MOST:,}, a batch be at least 1")
+    if not 1 <= evaluations <= MOST:
+        raise InputError(f"evaluations must lie between 1 and {MOST:,}, not {evaluations:,}")
+    if not 1 <= batch <= MOST_AT_ONCE:
+        raise InputError(f"a batch must lie between 1 and {MOST_AT_ONCE:,} points, not {batch:,}")
     if evaluations > len(space):
         raise InputError(f"there are only {len(space):,} compositions: a scan looks at all of them")
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must lie between 0 and {2**32 - 1}, not {seed}")
     need_elements(properties, space.elements)
     latent = load_latent(LATENT)
-    unknown = sorted(set(space.elements) - set(model.elements.tolist()))
+    unknown = sorted(set(space.elements) - (set(model.elements.tolist()) & set(ELEMNET_ELEMENTS)))  # `latent` too
     if unknown or model.target.energy is None:
         what = (
             f"does not know {', '.join(SYMBOLS[z] for z in unknown)}" if unknown else "predicts no formation energies"
@@ -159,13 +162,17 @@ def _run(path: Path, config: RunConfig, goal: Goal, report: Report) -> Run:
         with rundir.locked(path), journal(path) as log:
             log.write("opened", pid=os.getpid(), host=platform.node())
             (path / "trials").mkdir(exist_ok=True)
-            seen = list(read_trials(path, config, goal))
+            trials = read_trials(path, config, goal)
+            seen, last = [one for _, one in trials], trials[-1][0].name if trials else ""
+            stale = set((path / "trials").iterdir()) - {file for file, _ in trials}
+            for file in sorted(stale):  # damaged, or what followed on it
+                set_aside(path, file)
             table = pa.concat_tables([goal.trials().empty_table(), *seen]).combine_chunks()
             points = np.array(table["point"].to_pylist()).reshape(-1, goal.dimensions)
             values, violations = losses(goal, table), _violations(table)
             found = set(table["id"].to_pylist())
             before = len(points)
-            log.write("begun", done=before, total=evaluations)
+            log.write("begun", done=before, total=evaluations, rejected=len(stale))
             started = time.perf_counter()
             report(_progress(goal, values, violations, evaluations, before))
             while len(points) < evaluations:
@@ -174,8 +181,8 @@ def _run(path: Path, config: RunConfig, goal: Goal, report: Report) -> Run:
                 rng = np.random.default_rng([seed, number])  # so that a batch does not depend on interruptions
                 asked = suggested(goal, size, points, values, violations, found, rng)
                 one = look(goal, asked, len(points), found, known)
-                told = {"matscreen": json.dumps({"fingerprint": config.fingerprint})}
-                write_digested(path / "trials", number, one.replace_schema_metadata(told))
+                told = {"matscreen": json.dumps({"fingerprint": config.fingerprint, "after": last})}
+                last = write_digested(path / "trials", number, one.replace_schema_metadata(told)).name
                 seen.append(one)
                 points = np.concatenate([points, asked])
                 values = np.concatenate([values, losses(goal, one)])
@@ -223,20 +230,38 @@ def _progress(goal: Goal, values: np.ndarray, violations: np.ndarray, total: int
     return Progress(len(values), total, len(kept), before, best)
 
 
-def read_trials(path: Path, config: RunConfig, goal: Goal) -> Iterator[pa.Table]:
-    """What the search at `path` saw, a table a batch, up to the first that is damaged or missing."""
+def read_trials(path: Path, config: RunConfig, goal: Goal) -> list[tuple[Path, pa.Table]]:
+    """What the search at `path` saw: a file and its table a batch, up to the first that is damaged or missing.
+
+    Each tells the name of the one before, so that none is taken that followed on something else.
+    """
     files = {file.stem.partition("-")[0]: file for file in sorted((path / "trials").glob("*.parquet")) if intact(file)}
-    number = 0
-    while file := files.get(f"{number:06d}"):
+    found: list[tuple[Path, pa.Table]] = []
+    done = 0
+    while file := files.get(f"{len(found):06d}"):
         try:
             table = pq.read_table(file, partitioning=None)
             told = json.loads((table.schema.metadata or {})[b"matscreen"])
         except (pa.ArrowException, OSError, KeyError, ValueError):
-            return
-        if told != {"fingerprint": config.fingerprint} or not table.schema.equals(goal.trials()):
-            return
-        yield table.replace_schema_metadata(None)
-        number += 1
+            break
+        following = {"fingerprint": config.fingerprint, "after": found[-1][0].name if found else ""}
+        size = min(config.chunk_size, config.search["evaluations"] - done)
+        if told != following or not table.schema.equals(goal.trials()) or not _sound(goal, table, done, size):
+            break
+        found.append((file, table.replace_schema_metadata(None)))
+        done += size
+    return found
+
+
+def _sound(goal: Goal, table: pa.Table, first: int, size: int) -> bool:
+    """Whether a batch has the points that it must have, compositions of the space, and numbers where there are some."""
+    numbers = [table[field.name] for field in goal.trials() if not field.nullable and pa.types.is_floating(field.type)]
+    ids = table["id"].to_numpy()
+    return (
+        table["number"].to_pylist() == list(range(first, first + size))
+        and bool(((ids >= 0) & (ids < len(goal.job.space))).all())
+        and all(np.isfinite(column.to_numpy()).all() for column in [*numbers, pc.list_flatten(table["point"])])
+    )
 
 
 def best_first(goal: Goal, seen: Sequence[pa.Table]) -> pa.Table:
@@ -284,7 +309,7 @@ def _finish(
 def check(path: Path, config: RunConfig, job: Job) -> int:
     """How many batches the finished search at `path` has; JobError if its candidates are not what they saw."""
     goal = goal_of(config, job)
-    seen = list(read_trials(path, config, goal))
+    seen = [one for _, one in read_trials(path, config, goal)]
     if sum(map(len, seen)) != config.search["evaluations"]:
         raise JobError(f"files of trials are damaged or missing; `matscreen resume {path}` mends the search")
     if not best_first(goal, seen).equals(rundir.read_candidates(path)):
@@ -295,7 +320,7 @@ def check(path: Path, config: RunConfig, job: Job) -> int:
 def trace(path: Path, config: RunConfig, job: Job) -> list[dict[str, Any]]:
     """For each objective the numbers, values and formulas of what keeps every limit, in the order it was found."""
     goal = goal_of(config, job)
-    kept = fulfilled(goal, list(read_trials(path, config, goal)))
+    kept = fulfilled(goal, [one for _, one in read_trials(path, config, goal)])
     return [
         {
             "name": name,

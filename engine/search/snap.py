@@ -26,8 +26,10 @@ def nearest_compositions(
     ValueError for fractions that are not numbers, or more than 255 atoms.
     """
     most_elements = max(arity)
-    if not np.isfinite(fractions).all() or not most_elements <= min(fractions.shape[1], most_atoms) <= 255:
+    if not np.isfinite(fractions).all() or not most_elements <= most_atoms <= 255:
         raise ValueError("fractions must be finite, and formulas of as many atoms as elements up to 255")
+    if most_elements > fractions.shape[1]:
+        raise ValueError(f"of {fractions.shape[1]} elements no formula has {most_elements}")
     order = np.argsort(-fractions, axis=1, kind="stable")[:, :most_elements]  # the nearest holds the largest
     largest = np.take_along_axis(fractions, order, axis=1).astype(np.float64)
     rest = (fractions.astype(np.float64) ** 2).sum(axis=1) - (largest**2).sum(axis=1)

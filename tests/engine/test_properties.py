@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from matscreen.engine import CompositionSpace, PhaseTable, resume, rundir, scan, screen
-from matscreen.engine.cluster import Job
 from matscreen.engine.properties import Property, need_elements, parse, predicted, reopen
 from matscreen.engine.report.contents import contents
+from matscreen.engine.scan import reopen as reopen_run
 from matscreen.engine.search.pareto import front
 from matscreen.engine.shortlist import Filters
 from matscreen.engine.verify import verify
@@ -62,6 +62,8 @@ def test_people_write_them_like_this(text: str, column: str, low: float, high: f
         ("hardness", "no property 'hardness'"),
         ("thermal", "more than one property 'thermal'"),
         ("band_gap:2..1", "no band_gap_ev lies between 2 and 1"),
+        ("band_gap:>inf", "no band_gap_ev lies between inf and inf"),
+        ("band_gap:<-1e999", "no band_gap_ev lies between -inf and -inf"),
         ("band_gap:nan..1", "cannot read the range"),
         ("band_gap:>", "cannot read the range"),
         ("band_gap:5", "cannot read the property"),
@@ -159,17 +161,30 @@ def test_a_run_goes_on_with_its_properties(
 def test_verify_looks_at_properties(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert verify(whole, sample=1000).energy_error < 1e-4
     own = rundir.read_config(whole)
-    wrong = tuple(one | ({"low": 200.0} if one["column"] == "bulk_modulus_gpa" else {}) for one in own.properties)
-    changed = tuple(reopen(spec) for spec in wrong)
-    from matscreen.engine import verify as module
-    from matscreen.engine.scan import reopen as reopen_run
 
-    def other(path: Path, config: rundir.RunConfig) -> Job:
-        return dataclasses.replace(reopen_run(path, config), properties=changed)
+    def asked(**changed: object) -> None:
+        wrong = tuple(one | (changed if one["column"] == "bulk_modulus_gpa" else {}) for one in own.properties)
+        properties = tuple(reopen(spec) for spec in wrong)
+        monkeypatch.setattr(
+            "matscreen.engine.verify.reopen",
+            lambda path, config: dataclasses.replace(reopen_run(path, config), properties=properties),
+        )
 
-    monkeypatch.setattr(module, "reopen", other)
+    asked(low=200.0)
     with pytest.raises(JobError, match="has not what was asked for"):
         verify(whole, sample=1000)
+    asked()
+    usual = Property.values
+    more = lambda one, *given: usual(one, *given) * (1.01 if one.column == "shear_modulus_gpa" else 1)  # noqa: E731
+    monkeypatch.setattr(Property, "values", more)
+    with pytest.raises(JobError, match="shear_modulus_gpa differs by"):
+        verify(whole, sample=1000)
+
+
+def test_limits_are_meant_in_full(wanted: list[Property]) -> None:
+    narrow = dataclasses.replace(wanted[0], low=0.1, high=1e39)
+    assert narrow.within(np.array([0.1, 0.0999, 5], np.float32)).tolist() == [True, False, True]
+    assert not dataclasses.replace(wanted[0], low=-1, high=0.1).within(np.array([0.1], np.float32))[0]
 
 
 def test_a_report_shows_them(whole: Path) -> None:

@@ -182,7 +182,7 @@ def _runs(folder: Path, model: Model) -> dict[str, Target]:
         name = f"000000-{hashlib.sha256(content).hexdigest()[:16]}.parquet"
         file = _file(folder / "trials" / name, content)
         try:
-            return list(read_trials(folder, config, goal))
+            return read_trials(folder, config, goal)
         finally:
             file.unlink()
 

@@ -95,6 +95,10 @@ def test_several_losses_are_ordered_by_fronts(rng: np.random.Generator) -> None:
     assert place[ends].min() <= 1  # an end of the front is as far from others as can be
 
 
+def test_what_is_no_number_comes_last() -> None:
+    assert parzen.ranked(np.array([[1, 2], [np.nan, 1], [0, 0]]), 3).tolist() == [2, 0, 1]
+
+
 FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sphere": lambda x: ((x - 0.3) ** 2).sum(axis=-1),
     "Branin": lambda x: branin(15 * x[..., 0] - 5, 15 * x[..., 1]),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from matscreen.engine import resume as resume_scan
 from matscreen.engine.chemistry import is_charge_neutral
 from matscreen.engine.cluster import Job
 from matscreen.engine.computed import add_computed
+from matscreen.engine.digested import write_digested
 from matscreen.engine.merge import KEY
 from matscreen.engine.properties import Property, parse
 from matscreen.engine.report.contents import contents
@@ -142,14 +144,15 @@ def test_an_interrupted_search_ends_with_the_same_bytes(
 
 def test_damaged_trials_are_looked_at_again(whole: Path, tmp_path: Path, model: Model, phases: PhaseTable) -> None:
     path = searched(tmp_path / "own", model, phases)
-    files = sorted((path / "trials").glob("*.parquet"))
-    content = bytearray(files[2].read_bytes())
+    before = sorted(file.name for file in (path / "trials").iterdir())
+    content = bytearray((path / "trials" / before[2]).read_bytes())
     content[len(content) // 2] ^= 1
-    files[2].write_bytes(content)
+    (path / "trials" / before[2]).write_bytes(content)
     with pytest.raises(JobError, match="damaged or missing"):
         verify(path)
-    files[4].rename(path / "trials" / ("000009" + files[4].name[6:]))
     resume(path)
+    assert len(list((path / "rejected").iterdir())) == 4  # and those that followed on it
+    assert sorted(file.name for file in (path / "trials").iterdir()) == before
     assert (path / "candidates.parquet").read_bytes() == (whole / "candidates.parquet").read_bytes()
     assert verify(path).chunks == 6
     other = searched(tmp_path / "other", model, phases, seed=4)
@@ -158,6 +161,24 @@ def test_damaged_trials_are_looked_at_again(whole: Path, tmp_path: Path, model: 
         for old in (path / "trials").glob(f"{file.name[:6]}-*"):
             old.unlink()
         (path / "trials" / file.name).write_bytes(file.read_bytes())
+    resume(path)
+    assert (path / "candidates.parquet").read_bytes() == (whole / "candidates.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("id", -5), ("id", 10**9), (BULK, float("nan")), ("violation", float("inf")), ("number", 7)]
+)
+def test_trials_that_cannot_be_are_not_taken(whole: Path, tmp_path: Path, column: str, value: float) -> None:
+    """Though their names tell the bytes that they hold."""
+    path = tmp_path / "own"
+    shutil.copytree(whole, path)
+    file = max((path / "trials").iterdir())
+    table = pq.read_table(file)
+    changed = table[column].to_numpy().copy()
+    changed[0] = value
+    place, field = table.column_names.index(column), table.schema.field(column)
+    file.unlink()
+    write_digested(path / "trials", 5, table.set_column(place, field, pa.array(changed, field.type)))
     resume(path)
     assert (path / "candidates.parquet").read_bytes() == (whole / "candidates.parquet").read_bytes()
 
@@ -223,8 +244,9 @@ def test_what_was_calculated_leaves_the_list_in_its_order(
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"evaluations": 10}, "evaluations must lie between"),
-        ({"batch": 0}, "evaluations must lie between"),
+        ({"evaluations": 0}, "evaluations must lie between"),
+        ({"evaluations": 10**6}, "evaluations must lie between"),
+        ({"batch": 0}, "a batch must lie between"),
         ({"seed": -1}, "seed must lie"),
         ({"threshold": float("nan")}, "threshold must be"),
         ({"objectives": []}, "needs something"),
@@ -270,6 +292,7 @@ def test_on_the_command_line(run: Callable[..., int], tmp_path: Path, capsys: py
         (("--maximize", "bulk_modulus", "--minimize", "bulk_modulus"), "twice"),
         (("--maximize", "bulk_modulus", "--evaluations", "0"), "evaluations must"),
         (("--maximize", "bulk_modulus", "--top", "-1"), "--top"),
+        (("--maximize", "bulk_modulus", "--require-stable", "--threshold", "-0.1"), "allows nothing above the hull"),
     ):
         assert run("search", "Ti-W-Fe-Cr-C-N", *arguments, "--out", str(tmp_path / "bad")) == 2
         assert says in capsys.readouterr().err
