@@ -1,18 +1,18 @@
 """`matscreen scan` and `matscreen resume`."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import rich.progress
 import typer
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from matscreen.engine import rundir
 from matscreen.engine.cli import options as o
-from matscreen.engine.cli.output import PROGRESS, print_compositions, say
+from matscreen.engine.cli.output import print_compositions, say
 from matscreen.engine.cli.results import read_shortlist
-from matscreen.engine.cli.search import SearchProgress, print_search
+from matscreen.engine.cli.run_bar import RunBar
+from matscreen.engine.cli.search import print_search, told_search
 from matscreen.engine.cluster import cluster
 from matscreen.engine.element_sets import format_elements
 from matscreen.engine.finish import Hook, told_at_the_end
@@ -88,7 +88,7 @@ def scan(
     with (
         told_at_the_end(hook, path, say),
         cluster(scheduler, slurm, cuda, say) as address,
-        _ScanProgress() as progress,
+        RunBar("compositions") as bar,
     ):
         run = scan_space(
             space,
@@ -100,7 +100,7 @@ def scan(
             chunk_size,
             workers,
             address,
-            progress.update,
+            _told(bar),
             exact,
             say,
             wanted,
@@ -129,16 +129,16 @@ def resume(
         if scheduler or slurm or cuda or workers:
             raise InputError("a search works by itself, without --workers, --scheduler, --slurm or --cuda")
         objectives = [(name, sign) for name, sign in config.search["objectives"]]
-        with told_at_the_end(hook, run, say), SearchProgress(objectives) as bar:
-            done = resume_search(run, bar.update)
+        with told_at_the_end(hook, run, say), RunBar("points") as bar:
+            done = resume_search(run, told_search(bar, objectives))
         print_search(done, top, form)
         return
     with (
         told_at_the_end(hook, run, say),
         cluster(scheduler, slurm, cuda, say) as address,
-        _ScanProgress() as progress,
+        RunBar("compositions") as bar,
     ):
-        finished = resume_run(run, workers, address, progress.update, say)
+        finished = resume_run(run, workers, address, _told(bar), say)
     _print_run(finished, top, form, Filters())
 
 
@@ -147,37 +147,9 @@ def _check_top(top: int | None) -> None:
         raise InputError(f"--top takes a number of candidates, not {top}")
 
 
-class _ScanProgress:
-    """A bar with compositions a second, candidates so far and time left."""
-
-    def __init__(self) -> None:
-        self._bar = rich.progress.Progress(
-            TextColumn("{task.percentage:>5.1f}%"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[rate]} compositions/s · {task.fields[candidates]} candidates"),
-            TimeRemainingColumn(),
-            console=PROGRESS,
-            transient=True,
-        )
-        self._task = self._bar.add_task("", total=None, rate="–", candidates="0")
-        self._started = time.perf_counter()
-
-    def __enter__(self) -> "_ScanProgress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def update(self, state: Progress) -> None:
-        rate = (state.done - state.resumed) / max(time.perf_counter() - self._started, 1e-9)
-        self._bar.update(
-            self._task,
-            total=state.total,
-            completed=state.done,
-            rate=f"{rate:,.0f}" if state.done > state.resumed else "–",
-            candidates=f"{state.candidates:,}",
-        )
+def _told(bar: RunBar) -> Callable[[Progress], None]:
+    """What a scan reports to."""
+    return lambda state: bar.update(state.done, state.total, state.resumed, f"{state.candidates:,} candidates")
 
 
 def _print_run(run: Run, top: int | None, form: str, filters: Filters) -> None:

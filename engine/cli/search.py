@@ -1,16 +1,16 @@
 """`matscreen search`."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import rich.progress
 import typer
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from matscreen.engine.cli import options as o
-from matscreen.engine.cli.output import PROGRESS, heading, print_compositions, say
+from matscreen.engine.cli.output import heading, print_compositions, say
 from matscreen.engine.cli.results import read_shortlist
+from matscreen.engine.cli.run_bar import RunBar
 from matscreen.engine.finish import Hook, told_at_the_end
 from matscreen.engine.merge import KEY
 from matscreen.engine.properties import Property, parse
@@ -83,7 +83,7 @@ def search(
     phases = o.open_reference(reference, formula_column, energy_column, say)
     path = out or Path("runs") / f"search-{time.strftime('%Y%m%d-%H%M%S')}"
     say(f"{evaluations:,} of {len(space):,} compositions · model {network.name} · {phases.name} · {path}")
-    with told_at_the_end(hook, path, say), SearchProgress(objectives) as progress:
+    with told_at_the_end(hook, path, say), RunBar("points") as bar:
         run = search_space(
             space,
             network,
@@ -96,7 +96,7 @@ def search(
             evaluations,
             batch,
             seed,
-            progress.update,
+            told_search(bar, objectives),
         )
     print_search(run, top, form)
 
@@ -116,41 +116,15 @@ def _objective(text: str, sign: int, wanted: list[Property]) -> tuple[str, int]:
     return found.column, sign
 
 
-class SearchProgress:
-    """A bar with points a second, how many fulfil everything, the best values and the time left."""
+def told_search(bar: RunBar, objectives: list[tuple[str, int]]) -> Callable[[Progress], None]:
+    """What a search reports to."""
+    names = [heading(name) for name, _ in objectives]
 
-    def __init__(self, objectives: list[tuple[str, int]]) -> None:
-        self._names = [heading(name) for name, _ in objectives]
-        self._bar = rich.progress.Progress(
-            TextColumn("{task.completed:,} of {task.total:,} points"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[rate]}/s · {task.fields[found]:,} found{task.fields[best]}"),
-            TimeRemainingColumn(),
-            console=PROGRESS,
-            transient=True,
-        )
-        self._task = self._bar.add_task("", total=0, rate="–", found=0, best="")
-        self._started = time.perf_counter()
+    def told(state: Progress) -> None:
+        best = "".join(f" · best {name} {value:.4g}" for name, value in zip(names, state.best, strict=False))
+        bar.update(state.done, state.total, state.resumed, f"{state.found:,} found{best}")
 
-    def __enter__(self) -> "SearchProgress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def update(self, state: Progress) -> None:
-        """How far it is."""
-        best = "".join(f" · best {name} {value:.4g}" for name, value in zip(self._names, state.best, strict=False))
-        rate = (state.done - state.resumed) / max(time.perf_counter() - self._started, 1e-9)
-        self._bar.update(
-            self._task,
-            total=state.total,
-            completed=state.done,
-            rate=f"{rate:,.0f}" if state.done > state.resumed else "–",
-            found=state.found,
-            best=best,
-        )
+    return told
 
 
 def print_search(run: Run, top: int | None, form: str) -> None:
