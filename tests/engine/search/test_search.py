@@ -289,7 +289,6 @@ def test_on_the_command_line(run: Callable[..., int], tmp_path: Path, capsys: py
         (("--maximize", "hardness"), "no property 'hardness'"),
         (("--maximize", "bulk_modulus:>5"), "limits go to --property"),
         (("--maximize", "bulk_modulus", "--property", "band_gap:3..1"), "lies between 3 and 1"),
-        (("--maximize", "bulk_modulus", "--minimize", "bulk_modulus"), "twice"),
         (("--maximize", "bulk_modulus", "--evaluations", "0"), "evaluations must"),
         (("--maximize", "bulk_modulus", "--top", "-1"), "--top"),
         (("--maximize", "bulk_modulus", "--require-stable", "--threshold", "-0.1"), "allows nothing above the hull"),
