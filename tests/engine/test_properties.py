@@ -159,7 +159,7 @@ def test_a_run_goes_on_with_its_properties(
 
 
 def test_verify_looks_at_properties(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert verify(whole, sample=1000).energy_error < 1e-4
+    assert verify(whole, sample=60).energy_error < 1e-4
     own = rundir.read_config(whole)
 
     def asked(**changed: object) -> None:
@@ -172,13 +172,13 @@ def test_verify_looks_at_properties(whole: Path, monkeypatch: pytest.MonkeyPatch
 
     asked(low=200.0)
     with pytest.raises(JobError, match="has not what was asked for"):
-        verify(whole, sample=1000)
+        verify(whole, sample=20)
     asked()
     usual = Property.values
     more = lambda one, *given: usual(one, *given) * (1.01 if one.column == "shear_modulus_gpa" else 1)  # noqa: E731
     monkeypatch.setattr(Property, "values", more)
     with pytest.raises(JobError, match="shear_modulus_gpa differs by"):
-        verify(whole, sample=1000)
+        verify(whole, sample=20)
 
 
 def test_limits_are_meant_in_full(wanted: list[Property]) -> None:

@@ -113,7 +113,7 @@ def test_at_the_command_line(
     assert run("status", str(run_path)) == 0
     told = capsys.readouterr().out
     assert "finished" in told
-    assert f"{len(SPACE):,} of {len(SPACE):,} (100.0%), in 7 of 7 chunks" in told
+    assert f"{len(SPACE):,} of {len(SPACE):,} (100.0%), in 7 of 7 parts" in told
     (run_path / "summary.json").unlink()
     assert run("status", str(run_path), "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)["state"] == "interrupted"

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ from matscreen.models import Model, ModelError, dataset
 from matscreen.models.architecture import ARCHITECTURES, DenseNetwork, folded
 from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import LARGEST, Encoding, fit_encoding
-from matscreen.models.formula import parse_formula
+from matscreen.models.formula import composition_arrays, parse_formula
 from matscreen.models.member import trained
 from matscreen.models.model import save
 from matscreen.models.split import parts, split_of
@@ -148,7 +150,8 @@ def test_elements_the_model_does_not_know(model: Model) -> None:
         model.predict(["Fe", "HeO"])
 
 
-SHIPPED = ("elemnet-oqmd", "pairnet-oqmd")
+ENERGIES = ("elemnet-oqmd", "pairnet-oqmd")
+SHIPPED = (*ENERGIES, "properties-aflow")
 
 
 def test_what_ships() -> None:
@@ -169,7 +172,7 @@ def test_shipped_card_tells_all(name: str) -> None:
     assert model.source.with_suffix(".png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", ENERGIES)
 def test_shipped_weights_have_the_test_error_of_their_card(name: str) -> None:
     model = models.load(name)
     data, cleaning = dataset.load_clean(published("oqmd_formation_energy.parquet"))
@@ -179,6 +182,22 @@ def test_shipped_weights_have_the_test_error_of_their_card(name: str) -> None:
     metrics = model.card["metrics"]
     assert error.mean() == pytest.approx(metrics["test_mae_ev_atom"], abs=2e-5)
     assert np.quantile(error, 0.9) == pytest.approx(metrics["test_90th_percentile_ev_atom"], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("column", "table"),
+    [("bulk_modulus_gpa", "bulk_modulus_aflow"), ("debye_temperature_k", "debye_temperature_aflow")],
+)
+def test_shipped_properties_have_the_test_error_of_their_card(column: str, table: str, tmp_path: Path) -> None:
+    model = models.load("properties-aflow")
+    whole = pq.read_table(published(f"properties/{table}.parquet"))
+    known = np.isin(composition_arrays(whole["formula"].to_pylist())[0], [0, *model.elements]).all(axis=1)
+    pq.write_table(whole.filter(pa.array(known)), tmp_path / "known.parquet")
+    data, _ = dataset.load_clean(tmp_path / "known.parquet", (column,))
+    held_out = data.take(parts(data, split_of(model.card))["test"])
+    predicted = model.predict(held_out.formulas)[:, model.target.properties.index(column)]
+    error = np.abs(predicted - held_out.values[:, 0])
+    assert error.mean() == pytest.approx(model.card["metrics"][f"test_{column}_mae"], rel=1e-4)
 
 
 def test_the_shipped_ensemble_is_surer_where_it_is_right() -> None:
