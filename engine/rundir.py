@@ -219,7 +219,7 @@ def locked(path: Path) -> Iterator[None]:
         file.write(f"{os.getpid()} on {platform.node()}")
         file.flush()
         (path / "chunks").mkdir(exist_ok=True)
-        for left_over in [*path.glob(".*.tmp"), *path.glob("chunks/.*.tmp")]:  # of a process that was killed
+        for left_over in [*path.glob(".*.tmp"), *path.glob("*/.*.tmp")]:  # of a process that was killed
             left_over.unlink(missing_ok=True)
         yield
 

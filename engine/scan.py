@@ -126,11 +126,7 @@ def scan(
     """
     if not np.isfinite(threshold):
         raise InputError(f"threshold must be a finite number of eV/atom, not {threshold}")
-    unknown = sorted(set(space.elements) - set(model.elements.tolist()))
-    if unknown:
-        raise InputError(f"model {model.name} does not know {', '.join(SYMBOLS[z] for z in unknown)}; exclude them")
-    if model.target.energy is None:
-        raise InputError(f"model {model.name} predicts {model.target}, not formation energies")
+    need_energies(model, space)
     need_elements(properties, space.elements)
     exact = exact or threshold < 0 or model.student is None
     if chunk_size is None:
@@ -142,25 +138,11 @@ def scan(
             f"{len(space):,} compositions are more than {MOST_CHUNKS:,} chunks of {chunk_size:,}; narrow it"
         )
     path = Path(out)
-    config = RunConfig(
-        version=importlib.metadata.version("matscreen"),
-        space=space.spec(),
-        threshold=float(threshold),
-        charge_neutral=charge_neutral,
-        chunk_size=chunk_size,
-        model={
-            "name": model.name,
-            "source": str(model.source),
-            "checksum": model.checksum,
-            "student": "" if exact or model.student is None else model.student.model.checksum,
-        },
-        reference={"name": phases.name, "origin": phases.origin, "checksum": phases.checksum},
-        properties=tuple(one.spec() for one in properties),
-    )
+    job = Job(space, model, phases, float(threshold), charge_neutral, exact, tuple(properties))
+    config = config_of(job, chunk_size)
     workers = _workers(workers)
     need_workers(scheduler)  # before anything is written
     rundir.create(path, config, phases.table, versions())
-    job = Job(space, model, phases, threshold, charge_neutral, exact, tuple(properties))
     return _run(path, config, job, workers, scheduler, report, notice)
 
 
@@ -185,6 +167,32 @@ def resume(
     job = reopen(path, config)
     need_workers(scheduler)
     return _run(path, config, job, _workers(workers), scheduler, report, notice)
+
+
+def need_energies(model: Model, space: CompositionSpace) -> None:
+    """InputError for a model that predicts no formation energies, or not those of all the space."""
+    if unknown := sorted(set(space.elements) - set(model.elements.tolist())):
+        raise InputError(f"model {model.name} does not know {', '.join(SYMBOLS[z] for z in unknown)}; exclude them")
+    if model.target.energy is None:
+        raise InputError(f"model {model.name} predicts {model.target}, not formation energies")
+
+
+def config_of(job: Job, chunk_size: int, search: dict[str, Any] | None = None) -> RunConfig:
+    """What a run directory keeps of a job, whose inverse is `reopen`; `search` of a search."""
+    model, phases = job.model, job.phases
+    student = "" if job.exact or model.student is None else model.student.model.checksum
+    told = {"name": model.name, "source": str(model.source), "checksum": model.checksum, "student": student}
+    return RunConfig(
+        version=importlib.metadata.version("matscreen"),
+        space=job.space.spec(),
+        threshold=job.threshold,
+        charge_neutral=job.charge_neutral,
+        chunk_size=chunk_size,
+        model=told,
+        reference={"name": phases.name, "origin": phases.origin, "checksum": phases.checksum},
+        properties=tuple(one.spec() for one in job.properties),
+        search=search or {},
+    )
 
 
 def reopen(path: Path, config: RunConfig) -> Job:

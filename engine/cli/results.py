@@ -55,11 +55,16 @@ def show(
 
 def _asked(config: RunConfig) -> str:
     """What the run was to find."""
-    below = f"more than {config.threshold:g} eV/atom below the hull of {config.reference['name']}"
-    if not config.search:
-        return below
-    goals = [f"{'small' if sign > 0 else 'large'} {heading(name)}" for name, sign in config.search["objectives"]]
-    return " and ".join(goals) + (f", {below}" if config.threshold > NO_THRESHOLD else "")
+    goals = [
+        f"{'small' if sign > 0 else 'large'} {heading(name)}" for name, sign in config.search.get("objectives", ())
+    ]
+    told = [" and ".join(goals)] if goals else []
+    if config.threshold > NO_THRESHOLD:
+        told.append(f"more than {config.threshold:g} eV/atom below the hull of {config.reference['name']}")
+    for one in config.properties:
+        limits = [f"{word} {one[key]:g}" for key, word in (("low", "from"), ("high", "to")) if one[key] is not None]
+        told += [f"{heading(one['column'])} {' '.join(limits)}"] if limits else []
+    return "; ".join(told)
 
 
 def read_shortlist(run: Path, filters: Filters, top: int | None) -> tuple[pa.Table, int]:

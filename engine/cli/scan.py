@@ -130,7 +130,7 @@ def resume(
             raise InputError("a search works by itself, without --workers, --scheduler, --slurm or --cuda")
         objectives = [(name, sign) for name, sign in config.search["objectives"]]
         with told_at_the_end(hook, run, say), RunBar("points") as bar:
-            done = resume_search(run, told_search(bar, objectives))
+            done = resume_search(run, told_search(bar, objectives), say)
         print_search(done, top, form)
         return
     with (

@@ -50,7 +50,7 @@ def search(
     max_atoms: o.MaxAtoms = 10,
     exclude: o.Exclude = "",
     evaluations: Annotated[int, typer.Option(help="Points of the latent space to look at.")] = 3000,
-    batch: Annotated[int, typer.Option(help="Points suggested at a time: fewer find more, and take longer.")] = 50,
+    batch: Annotated[int, typer.Option(help="Points suggested at a time.")] = 50,
     seed: Annotated[int, typer.Option(help="Of all draws: another seed, another search.")] = 0,
     reference: o.Reference = o.DEFAULT_REFERENCE,
     formula_column: o.FormulaColumn = o.DEFAULT_FORMULA,
@@ -97,6 +97,7 @@ def search(
             batch,
             seed,
             told_search(bar, objectives),
+            say,
         )
     print_search(run, top, form)
 

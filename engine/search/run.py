@@ -1,6 +1,5 @@
 """A search into a run directory: batch by batch, each kept, so that it goes on after anything."""
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -22,7 +21,7 @@ from matscreen.engine.journal import Journal, journal, resources
 from matscreen.engine.properties import Property, need_elements
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.rundir import NO_THRESHOLD, RunConfig, set_aside
-from matscreen.engine.scan import Run, reopen, versions
+from matscreen.engine.scan import Notice, Run, config_of, need_energies, reopen, versions
 from matscreen.engine.screen import describe
 from matscreen.engine.search import parzen
 from matscreen.engine.search.goal import Goal, fresh, fulfilled, look, losses
@@ -72,6 +71,7 @@ def search(
     batch: int = 50,
     seed: int = 0,
     report: Report = lambda _: None,
+    notice: Notice = lambda _: None,
 ) -> Run:
     """Search the latent space of compositions for those with the least, or largest, of some property.
 
@@ -86,8 +86,10 @@ def search(
     threshold : eV/atom that what is found lies below the hull; `NO_THRESHOLD` for no such limit
     charge_neutral : whether common oxidation states must balance it
     evaluations : points to look at
-    batch : points that are suggested at a time; fewer find more in as many evaluations, and take longer
+    batch : points that are suggested at a time
     seed : of all draws
+    report : called after every batch
+    notice : called with what people should know, in a line
 
     Returns
     -------
@@ -105,46 +107,34 @@ def search(
         raise InputError(f"there are only {len(space):,} compositions: a scan looks at all of them")
     if not 0 <= seed < 2**32:
         raise InputError(f"seed must lie between 0 and {2**32 - 1}, not {seed}")
+    need_energies(model, space)
     need_elements(properties, space.elements)
     latent = load_latent(LATENT)
-    unknown = sorted(set(space.elements) - (set(model.elements.tolist()) & set(ELEMNET_ELEMENTS)))  # `latent` too
-    if unknown or model.target.energy is None:
-        what = (
-            f"does not know {', '.join(SYMBOLS[z] for z in unknown)}" if unknown else "predicts no formation energies"
-        )
-        raise InputError(f"model {model.name} {what}")
+    if unknown := sorted(set(space.elements) - set(ELEMNET_ELEMENTS)):
+        raise InputError(f"the latent space does not know {', '.join(SYMBOLS[z] for z in unknown)}; exclude them")
     if space.require:
         raise InputError("a search takes no required elements")
     wanted = dict(objectives)
     goals = tuple(replace(one, goal=wanted.get(one.column, 0)) for one in properties)
     job = Job(space, model, phases, float(threshold), charge_neutral, True, goals)
     goal = Goal(job, latent, tuple(objectives))
-    config = RunConfig(
-        version=importlib.metadata.version("matscreen"),
-        space=space.spec(),
-        threshold=float(threshold),
-        charge_neutral=charge_neutral,
-        chunk_size=batch,
-        model={"name": model.name, "source": str(model.source), "checksum": model.checksum, "student": ""},
-        reference={"name": phases.name, "origin": phases.origin, "checksum": phases.checksum},
-        properties=tuple(one.spec() for one in goals),
-        search={
-            "objectives": [list(one) for one in objectives],
-            "evaluations": evaluations,
-            "seed": seed,
-            "latent": latent.card["weights_sha256"],
-        },
-    )
+    told = {
+        "objectives": [list(one) for one in objectives],
+        "evaluations": evaluations,
+        "seed": seed,
+        "latent": latent.card["weights_sha256"],
+    }
+    config = config_of(job, batch, told)
     path = Path(out)
     rundir.create(path, config, phases.table, versions())
-    return _run(path, config, goal, report)
+    return _run(path, config, goal, report, notice)
 
 
-def resume(path: str | Path, report: Report = lambda _: None) -> Run:
+def resume(path: str | Path, report: Report = lambda _: None, notice: Notice = lambda _: None) -> Run:
     """Continue the search at `path`; it ends with the bytes of an uninterrupted one. Errors as `scan.resume`."""
     path = Path(path)
     config = rundir.read_config(path)
-    return _run(path, config, goal_of(config, reopen(path, config)), report)
+    return _run(path, config, goal_of(config, reopen(path, config)), report, notice)
 
 
 def goal_of(config: RunConfig, job: Job) -> Goal:
@@ -155,7 +145,7 @@ def goal_of(config: RunConfig, job: Job) -> Goal:
     return Goal(job, latent, tuple((name, sign) for name, sign in config.search["objectives"]))
 
 
-def _run(path: Path, config: RunConfig, goal: Goal, report: Report) -> Run:
+def _run(path: Path, config: RunConfig, goal: Goal, report: Report, notice: Notice) -> Run:
     evaluations, batch, seed = config.search["evaluations"], config.chunk_size, config.search["seed"]
     known = set(goal.job.phases.table["formula"].to_pylist())
     try:
@@ -167,6 +157,8 @@ def _run(path: Path, config: RunConfig, goal: Goal, report: Report) -> Run:
             stale = set((path / "trials").iterdir()) - {file for file, _ in trials}
             for file in sorted(stale):  # damaged, or what followed on it
                 set_aside(path, file)
+            if stale:
+                notice(f"{len(stale)} file(s) of trials cannot be trusted: moved to {path / 'rejected'}, done again")
             table = pa.concat_tables([goal.trials().empty_table(), *seen]).combine_chunks()
             points = np.array(table["point"].to_pylist()).reshape(-1, goal.dimensions)
             values, violations = losses(goal, table), _violations(table)

@@ -179,7 +179,10 @@ def test_trials_that_cannot_be_are_not_taken(whole: Path, tmp_path: Path, column
     place, field = table.column_names.index(column), table.schema.field(column)
     file.unlink()
     write_digested(path / "trials", 5, table.set_column(place, field, pa.array(changed, field.type)))
-    resume(path)
+    notes: list[str] = []
+    resume(path, notice=notes.append)
+    assert len(list((path / "rejected").iterdir())) == 1
+    assert len(notes) == 1
     assert (path / "candidates.parquet").read_bytes() == (whole / "candidates.parquet").read_bytes()
 
 
@@ -280,7 +283,7 @@ def test_on_the_command_line(run: Callable[..., int], tmp_path: Path, capsys: py
     assert "nothing was left to do" in capsys.readouterr().err
     assert run("show", out, "--top", "2") == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "large bulk modulus, GPa, more than 0 eV/atom below the hull" in shown
+    assert "large bulk modulus, GPa; more than 0 eV/atom below the hull" in shown
     assert run("status", out) == 0
     assert run("verify", out, "--sample", "20") == 0
     assert run("queue", "make", out, "--to", "cif", "--top", "3", "--out", str(tmp_path / "queue")) == 0
