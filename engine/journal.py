@@ -19,7 +19,7 @@ NAME = "log.jsonl"
 
 
 class Journal:
-    """The log of a run, open for writing; one process writes at a time (`rundir.locked`)."""
+    """The log of a run, open for writing; one process writes at a time (`lock.locked`)."""
 
     def __init__(self, path: Path) -> None:
         self._file = (path / NAME).open("ab+", buffering=0)  # so that closing has nothing left to write

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from matscreen.engine import rundir, schema
 from matscreen.engine.chemistry import chemistry
 from matscreen.engine.computed import read_computed
+from matscreen.engine.lock import locked
 from matscreen.engine.merge import KEY
 from matscreen.engine.reference import PhaseTable
 from matscreen.models.errors import InputError, JobError
@@ -64,7 +65,7 @@ def rescreen(run: Path) -> Rescreened:
     table = pa.table(columns, schema=candidates.schema).take(pa.array(order))
     told = {"fingerprint": config.fingerprint, "computed": computed.checksum}
     table = table.replace_schema_metadata({"matscreen": json.dumps(told)})
-    with rundir.locked(run):
+    with locked(run):
         write_atomically(run / RESCREENED, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
     formulas = computed.table["formula"].to_pylist()
     over = computed.table["formation_energy_ev_atom"].to_numpy() - phases.hull_energy(formulas)

@@ -6,28 +6,25 @@ chunks/N-D.parquet   candidates of chunk N; D begins the SHA-256 of the file's b
                      A search has trials/N-D.parquet instead: all that its batch N saw
 candidates.parquet   all of them, sorted; summary.json: counts and rates. Written when every chunk is there
 log.jsonl            what happened when (see `journal`)
-lock                 held (flock) by the process at work, whose number it tells; a dead process holds nothing
+lock                 held by the process at work (see `lock`)
 """
 
-import fcntl
 import hashlib
 import io
 import json
-import os
-import platform
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matscreen.engine import schema
 from matscreen.engine.digested import checksum, intact, write_digested
+from matscreen.engine.lock import locked
 from matscreen.engine.merge import KEY, merge
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened
@@ -36,9 +33,6 @@ from matscreen.models.files import write_atomically
 
 NO_THRESHOLD = -1000.0
 """eV/atom; the threshold of a run that keeps what lies above the hull too, however far."""
-
-LOCK_ATTEMPTS = 5
-"""For `holder` holds a lock too, for an instant."""
 
 
 @dataclass(frozen=True)
@@ -201,46 +195,6 @@ def _is_search(config: RunConfig) -> bool:
         and bool(told["objectives"])
         and all(isinstance(name, str) and sign in (-1, 1) for name, sign in told["objectives"])
     )
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the run for this process. InputError if another process holds it."""
-    with (path / "lock").open("a+") as file:
-        for attempt in range(LOCK_ATTEMPTS):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if attempt == LOCK_ATTEMPTS - 1:
-                    raise InputError(f"{path} is being worked on by another process{_told(file)}") from None
-                time.sleep(0.05)
-        file.truncate(0)
-        file.write(f"{os.getpid()} on {platform.node()}")
-        file.flush()
-        (path / "chunks").mkdir(exist_ok=True)
-        for left_over in [*path.glob(".*.tmp"), *path.glob("*/.*.tmp")]:  # of a process that was killed
-            left_over.unlink(missing_ok=True)
-        yield
-
-
-def holder(path: Path) -> str | None:
-    """Who works on the run at this moment, a process and its host as far as it told; None if nobody does."""
-    try:
-        with (path / "lock").open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return _told(file).strip(" ()") or "a process"
-    except (FileNotFoundError, IsADirectoryError):
-        pass
-    return None
-
-
-def _told(lock: TextIO) -> str:
-    lock.seek(0)
-    said = lock.read(200)
-    return f" ({said})" if said else ""
 
 
 def write_chunk(path: Path, fingerprint: str, number: int, ids: tuple[int, int], screened: Screened) -> Chunk:

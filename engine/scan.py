@@ -32,6 +32,7 @@ from matscreen.engine.cluster import (
     threads_of,
 )
 from matscreen.engine.journal import Journal, journal, resources
+from matscreen.engine.lock import locked
 from matscreen.engine.properties import Property, need_elements
 from matscreen.engine.properties import reopen as reopen_property
 from matscreen.engine.reference import PhaseTable
@@ -229,7 +230,7 @@ def _run(
 ) -> Run:
     ranges = list(job.space.ranges(config.chunk_size))
     try:
-        with rundir.locked(path), journal(path) as log:
+        with locked(path), journal(path) as log:
             log.write("opened", pid=os.getpid(), host=platform.node())
             chunks, rejected = rundir.finished_chunks(path, config.fingerprint, ranges)
             if rejected:

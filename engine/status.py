@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from matscreen.engine import rundir
 from matscreen.engine.journal import events
+from matscreen.engine.lock import holder
 from matscreen.engine.space import CompositionSpace
 
 RECENT = 20
@@ -52,7 +53,7 @@ class Status:
 def status(path: Path) -> Status:
     """Of the run at `path`. InputError if there is none."""
     config = rundir.read_config(path)
-    held_by = rundir.holder(path)
+    held_by = holder(path)
     if config.search:
         whole, size = config.search["evaluations"], config.chunk_size
         sizes = [min(size, whole - start) for start in range(0, whole, size)]

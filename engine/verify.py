@@ -13,6 +13,7 @@ from scipy.optimize import linprog
 from matscreen.engine import rundir, schema
 from matscreen.engine.chemistry import is_charge_neutral
 from matscreen.engine.cluster import Job
+from matscreen.engine.lock import locked
 from matscreen.engine.merge import merge
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.rundir import RunConfig
@@ -60,7 +61,7 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
     config = rundir.read_config(path)
     candidates = rundir.open_candidates(path)
     job = reopen(path, config)
-    with rundir.locked(path):
+    with locked(path):
         chunks = check(path, config, job) if config.search else _check_chunks(path, config, job, candidates)
     say("files are whole; computing a sample again")
 

@@ -9,6 +9,7 @@ from pymatgen.core import Composition
 
 from matscreen.engine import rundir
 from matscreen.engine.computed import add_computed
+from matscreen.engine.lock import locked
 from matscreen.engine.queue.manifest import Entry, Manifest, Status, read_manifest, settled, write_manifest
 from matscreen.engine.queue.results import Calculated, UnfinishedError, read_calculation, read_store
 from matscreen.models.elements import ATOMIC_NUMBERS
@@ -41,7 +42,7 @@ def ingest(queue: Path, elements: Path, run: Path | None = None, store: Path | N
     run = run or Path(read_manifest(queue).run)
     references = read_elements(elements)
     stored = read_store(store) if store else {}
-    with rundir.locked(run):
+    with locked(run):
         manifest = read_manifest(queue)
         if rundir.read_config(run).fingerprint != manifest.fingerprint:
             raise InputError(f"{queue} was made from another run than {run}")

@@ -18,6 +18,7 @@ from matscreen.engine import rundir, schema
 from matscreen.engine.cluster import Job
 from matscreen.engine.digested import intact, write_digested
 from matscreen.engine.journal import Journal, journal, resources
+from matscreen.engine.lock import locked
 from matscreen.engine.properties import Property, need_elements
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.rundir import NO_THRESHOLD, RunConfig, set_aside
@@ -149,7 +150,7 @@ def _run(path: Path, config: RunConfig, goal: Goal, report: Report, notice: Noti
     evaluations, batch, seed = config.search["evaluations"], config.chunk_size, config.search["seed"]
     known = set(goal.job.phases.table["formula"].to_pylist())
     try:
-        with rundir.locked(path), journal(path) as log:
+        with locked(path), journal(path) as log:
             log.write("opened", pid=os.getpid(), host=platform.node())
             (path / "trials").mkdir(exist_ok=True)
             trials = read_trials(path, config, goal)

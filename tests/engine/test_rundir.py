@@ -16,6 +16,7 @@ import pytest
 
 from matscreen.engine import CompositionSpace, PhaseTable, rundir, schema
 from matscreen.engine.digested import checksum
+from matscreen.engine.lock import holder, locked
 from matscreen.engine.merge import merge
 from matscreen.engine.rundir import Chunk, RunConfig
 from matscreen.engine.screen import Screened, screen_chunk
@@ -183,24 +184,24 @@ def test_another_reference(path: Path, config: RunConfig, known: PhaseTable) -> 
 
 
 def test_one_process_at_a_time(path: Path) -> None:
-    assert rundir.holder(path) is None
+    assert holder(path) is None
     for left_over in (".run.json.x.tmp", "chunks/.000001-a.parquet.x.tmp"):
         (path / left_over).write_text("half")
     (path / "mine.tmp").write_text("whole")
-    with rundir.locked(path):
+    with locked(path):
         assert not list(path.rglob(".*.tmp"))
         assert (path / "mine.tmp").exists()
-        assert str(os.getpid()) in str(rundir.holder(path))
+        assert str(os.getpid()) in str(holder(path))
         begun = time.monotonic()
         with (
             pytest.raises(InputError, match=rf"worked on by another process \({os.getpid()} on .+\)$"),
-            rundir.locked(path),
+            locked(path),
         ):
             pass
         assert time.monotonic() - begun < 5
-    assert rundir.holder(path) is None
+    assert holder(path) is None
     (path / "chunks").rmdir()
-    with rundir.locked(path):
+    with locked(path):
         assert (path / "chunks").is_dir()
     assert (path / "lock").read_text().startswith(f"{os.getpid()} on ")
 
@@ -210,18 +211,18 @@ def test_a_glance_at_the_lock_keeps_nobody_out(path: Path) -> None:
         fcntl.flock(glance, fcntl.LOCK_SH)
         threading.Timer(0.12, fcntl.flock, (glance, fcntl.LOCK_UN)).start()
         begun = time.monotonic()
-        with rundir.locked(path):
+        with locked(path):
             assert time.monotonic() - begun > 0.05  # it was not there for the taking
-            assert str(rundir.holder(path)).startswith(f"{os.getpid()} on ")
+            assert str(holder(path)).startswith(f"{os.getpid()} on ")
 
 
 def test_a_lock_that_tells_nothing(path: Path) -> None:
     with (path / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert rundir.holder(path) == "a process"
+        assert holder(path) == "a process"
     (path / "lock").unlink()
     (path / "lock").mkdir()
-    assert rundir.holder(path) is None
+    assert holder(path) is None
 
 
 def test_a_chunk_is_read_back(chunk: Chunk, config: RunConfig, screened: Screened) -> None:
@@ -350,7 +351,7 @@ def test_two_that_make_the_same_run(
     """The second is refused, whether the first is at it or has just made it."""
     path, other = tmp_path / "run", replace(config, threshold=0.3)
     path.mkdir()
-    with rundir.locked(path), pytest.raises(InputError, match="being worked on by another process"):
+    with locked(path), pytest.raises(InputError, match="being worked on by another process"):
         rundir.create(path, other, known.table, {})
     rundir.create(path, config, known.table, {})
     looks = iter([True, False])  # both saw an empty directory, then one of them had the lock first

@@ -11,6 +11,7 @@ import pytest
 
 from matscreen.engine import CompositionSpace, PhaseTable, resume, rundir, scan
 from matscreen.engine.journal import NAME, events
+from matscreen.engine.lock import locked
 from matscreen.engine.scan import Progress
 from matscreen.engine.status import Status, status
 from matscreen.models import Model
@@ -117,7 +118,7 @@ def test_at_the_command_line(
     (run_path / "summary.json").unlink()
     assert run("status", str(run_path), "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)["state"] == "interrupted"
-    with rundir.locked(run_path):
+    with locked(run_path):
         assert status(run_path).state == "interrupted"  # its log says that it has ended: somebody verifies it
         assert run("resume", str(run_path)) == 2
         assert "being worked on by another process (" in capsys.readouterr().err
