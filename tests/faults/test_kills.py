@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from faults.children import Children, Death
-from faults.conftest import candidates_of, scan_of, trials
+from faults.conftest import ELEMENTS, candidates_of, scan_of, trials
 from faults.record import Record
 
 STEPS = 75
@@ -95,6 +95,30 @@ def test_a_clock_that_jumps(
             os.utime(file, (when := float(chance.uniform(0, 4e9)), when))
         assert children.run("status", str(path), said=tmp_path / "said", clock=seed) == 0
         assert children.run("resume", str(path), said=tmp_path / "said", clock=seed) == 0
+        survive(children, whole, path)
+
+
+def test_a_search_is_killed_between_write_flush_and_rename(
+    children: Children, reference: Path, tmp_path: Path, chance: np.random.Generator, record: Record
+) -> None:
+    fault = "the search kills itself before, within or after making, writing, flushing or renaming a file"
+
+    def search_of(path: Path) -> tuple[str, ...]:
+        wanted = ("--maximize", "bulk_modulus", "--require-stable")
+        effort = ("--evaluations", "120", "--batch", "15", "--top", "0")
+        return ("search", ELEMENTS, *wanted, *effort, "--reference", str(reference), "--out", str(path))
+
+    said, whole, steps = tmp_path / "said", tmp_path / "whole", 45
+    beyond = Death(steps, 1.0)
+    assert children.run(*search_of(whole), said=said) == 0, said.read_text()
+    assert children.run(*search_of(tmp_path / "x"), said=said, death=beyond) == -signal.SIGKILL
+    for trial in record.trials(fault, trials(2, 60)):
+        path = tmp_path / f"{trial}"
+        while not (path / "run.json").is_file():  # it died before it was a search: the same command begins it anew
+            death = Death(int(chance.integers(1, steps)), float(chance.choice([0.0, 0.3, 0.99, 1.0])))
+            assert children.run(*search_of(path), said=said, death=death) == -signal.SIGKILL
+        if chance.random() < 0.5:  # killed again on its second way
+            children.run("resume", str(path), said=said, death=Death(int(chance.integers(1, steps)), chance.random()))
         survive(children, whole, path)
 
 
