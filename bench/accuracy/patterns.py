@@ -15,7 +15,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pyarrow.parquet as pq
-import torch
 from pymatgen.core import Structure
 from sklearn.manifold import TSNE
 from sklearn.metrics import r2_score
@@ -130,7 +129,6 @@ def pictures(task: Job, latent: Latent, patterns: np.ndarray, groups: np.ndarray
 
 def main() -> None:
     task, _ = job("patterns")
-    torch.set_num_threads(2)
     warnings.simplefilter("ignore")
     patterns, groups, formulas = of_prototypes(task)
     perovskites = of_structures(task.data("structures/perov_5_test.parquet"), "heat_of_formation_all_ev_cell")

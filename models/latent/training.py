@@ -42,7 +42,7 @@ class LatentRecipe(Schedule):
 
 RECIPES = {
     "composition": LatentRecipe(epochs=80, batch=256, learning_rate=3e-3, l1=1.94e-7, l2=1.09e-6),
-    "pattern": LatentRecipe(epochs=20, batch=64, learning_rate=1e-3, l1=1.46e-6, l2=6.42e-7),
+    "pattern": LatentRecipe(epochs=60, batch=64, learning_rate=3e-4, l1=1.46e-6, l2=6.42e-7),
 }
 """Penalties as published (table S1). AdamW of one cycle takes the place of Nadam and Adamax."""
 
