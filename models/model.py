@@ -111,7 +111,7 @@ class Model:
         predicted = self.outputs(*composition_arrays(formulas), backend=backend)
         mean, spread = predicted.mean(axis=0), predicted.std(axis=0, ddof=1)
         if self.target.energy is not None:
-            spread[:, self.target.energy] *= self._scale()
+            spread[:, self.target.energy] *= self.uncertainty_scale
         return (mean[:, 0], spread[:, 0]) if mean.shape[1] == 1 else (mean, spread)
 
     def energies(self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto") -> np.ndarray:
@@ -141,10 +141,11 @@ class Model:
         members = self.outputs(elements, amounts, backend)[:, :, self.target.energy]
         if len(members) == 1:
             return members[0], None
-        return members.mean(axis=0), self._scale() * members.std(axis=0, ddof=1)
+        return members.mean(axis=0), self.uncertainty_scale * members.std(axis=0, ddof=1)
 
-    def _scale(self) -> float:
-        """Error over spread, of formation energies."""
+    @property
+    def uncertainty_scale(self) -> float:
+        """Error over spread, of formation energies: what 68% of errors stay below in standard deviations of members."""
         told = self.card.get("calibration", {}).get("uncertainty", {})
         return float(told.get("scale", 1.0))
 

@@ -10,6 +10,7 @@ from matscreen.engine.cli import (
     doctor,
     ebsd,
     evaluate,
+    explain,
     predict,
     queue,
     reference,
@@ -60,6 +61,7 @@ app.command()(queue.rescreen)
 app.add_typer(ebsd.app, name="ebsd")
 app.add_typer(xrd.app, name="xrd")
 app.command()(predict.predict)
+app.command()(explain.explain)
 app.command()(space.space)
 app.add_typer(reference.app, name="reference")
 app.command()(train.train)

@@ -13,9 +13,10 @@ import numpy as np
 
 from matscreen.kernels.backend import Backend, as_numpy, resolve
 from matscreen.kernels.features import cpu, reference
+from matscreen.kernels.features.slopes import attribute_slopes
 from matscreen.kernels.features.tables import COLUMNS, TABLES, WARD_FEATURE_NAMES
 
-__all__ = ["COLUMNS", "WARD_FEATURE_NAMES", "composition_features", "standardised", "ward_features"]
+__all__ = ["COLUMNS", "WARD_FEATURE_NAMES", "attribute_slopes", "composition_features", "standardised", "ward_features"]
 
 
 def ward_features(fractions: np.ndarray, threads: int = 1, backend: Backend = "auto") -> np.ndarray:

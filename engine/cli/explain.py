@@ -1,0 +1,162 @@
+"""`matscreen explain`: why a composition lies where it lies, and which way is better."""
+
+import csv
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from matscreen.engine.cli import options as o
+from matscreen.engine.cli.output import print_table, say
+from matscreen.engine.explain.pictures import PER_PERCENT, arrows, explanation_picture
+from matscreen.engine.explain.stability import Explanation
+from matscreen.engine.explain.stability import Path as Way
+from matscreen.engine.explain.stability import explain as explained
+from matscreen.engine.explain.triangle import explain_triangle
+from matscreen.models.errors import InputError
+from matscreen.models.pictures import figure, save_figure
+
+
+def explain(
+    formulas: Annotated[list[str] | None, typer.Argument(help="Formulas, such as LiFePO4 'Ca(OH)2'.")] = None,
+    triangle: Annotated[
+        str,
+        typer.Option(help="Three formulas, such as Li2O,Fe2O3,P2O5: draw which way is better all over their mixtures."),
+    ] = "",
+    picture: Annotated[Path | None, typer.Option(help="Picture to write, .png.")] = None,
+    top: Annotated[int, typer.Option(help="List so many elements that would be worth bringing in.")] = 5,
+    reference: o.Reference = o.DEFAULT_REFERENCE,
+    formula_column: o.FormulaColumn = o.DEFAULT_FORMULA,
+    energy_column: o.EnergyColumn = o.DEFAULT_ENERGY,
+    model: o.ModelName = o.DEFAULT_MODEL,
+    form: o.Format = "table",
+) -> None:
+    """Tell in which direction predicted stability improves, and by how much before the uncertainty swallows it.
+
+    Slopes are of the composition as it is; what an exchange of up to a tenth of its atoms would bring is predicted anew
+    on the way. Members of an ensemble that agree may be wrong together, the more so the less a composition is like any
+    known compound.
+    """
+    if not formulas and not triangle:
+        raise InputError("give formulas, or --triangle with three")
+    if top < 0:
+        raise InputError(f"--top takes 0 or more, not {top}")
+    if picture and (picture.suffix != ".png" or not picture.parent.is_dir()):
+        raise InputError(f"--picture must be a .png file in a folder that exists, not {picture}")
+    if triangle and (formulas or not picture):
+        raise InputError("--triangle is drawn: give it --picture FILE.png, and no formulas")
+    network = o.open_model(model)
+    phases = o.open_reference(reference, formula_column, energy_column, say)
+    if triangle:
+        corners = [corner.strip() for corner in triangle.split(",")]
+        found = explain_triangle(corners, network, phases)
+        assert picture
+        drawn = figure(7, 6)
+        axes = drawn.subplots()
+        arrows(axes, corners, *found, better=-1)
+        axes.set_title("eV/atom from the hull; arrows point to where it is lower")
+        save_figure(drawn, picture)
+        print(picture)
+        return
+    all_explained = [explained(formula, network, phases) for formula in formulas or []]
+    if picture:
+        explanation_picture(all_explained, picture)
+        say(f"picture in {picture}")
+    if form == "json":
+        json.dump([_document(one, top) for one in all_explained], sys.stdout, indent=1)
+        print()
+    elif form == "csv":
+        rows = [{"formula": one.formula, **row} for one in all_explained for row in _document(one, 0)["slopes"]]
+        writer = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        for one in all_explained:
+            _print(one, top)
+
+
+def _print(one: Explanation, top: int) -> None:
+    def many(slope: float) -> str:
+        return f"{PER_PERCENT * slope:+.1f}"
+
+    predicted = f"{one.energy:.3f}{_give_or_take(one.uncertainty)}"
+    where = f"{one.energy - one.hull:+.3f} eV/atom from the hull (predicted {predicted})"
+    print_table(
+        f"{one.formula}: {where}\nmeV/atom for each % of the atoms that become it",
+        ("", "% of atoms", "predicted", "", "hull", "hull distance", ""),
+        [
+            (
+                slope.element,
+                f"{100 * slope.fraction:.1f}",
+                many(slope.energy),
+                "" if math.isnan(slope.uncertainty) else f"±{PER_PERCENT * slope.uncertainty:.1f}",
+                many(slope.hull),
+                many(slope.distance),
+                "more is better" if slope.distance < 0 else "less is better",
+            )
+            for slope in one.slopes
+        ],
+    )
+    if one.within:
+        print("Within its elements:", _told(one.within, one.atoms))
+    ways = [way for way in one.foreign if way.stretch]
+    for way in ways[:top]:
+        print("With another one:   ", _told(way, one.atoms))
+    if not ways and top:
+        print("No other element brings more than the uncertainty.")
+    print()
+
+
+def _told(way: Way, atoms: float) -> str:
+    best = way.best
+    change = f"{way.change[best]:+.3f}{_give_or_take(way.uncertainty[best])} eV/atom"
+    told = f"{way.direction}, {100 * way.moved[best]:.3g}% of the atoms: {change}, {way.formula(best, atoms)}"
+    if way.stretch is None:
+        return f"nothing beyond the uncertainty; {told}"
+    low, high = (100 * limit for limit in way.stretch)
+    return f"{told} (beyond the uncertainty {f'from {low:.3g} to' if high > low else 'only at'} {high:.3g}%)"
+
+
+def _give_or_take(spread: float) -> str:
+    return "" if math.isnan(spread) else f" ±{spread:.3f}"
+
+
+def _document(one: Explanation, top: int) -> dict[str, Any]:
+    """For programs; eV/atom throughout, null where unknown."""
+
+    def number(value: float) -> float | None:
+        return None if math.isnan(value) else round(float(value), 6)
+
+    def told(way: Way) -> dict[str, Any]:
+        best, stretch = way.best, way.stretch
+        return {
+            "direction": way.direction,
+            "fraction_of_atoms": number(way.moved[best]),
+            "formula": way.formula(best, one.atoms),
+            "change_ev_atom": number(way.change[best]),
+            "uncertainty_ev_atom": number(way.uncertainty[best]),
+            "beyond_uncertainty_between": None if stretch is None else list(stretch),
+        }
+
+    return {
+        "formula": one.formula,
+        "formation_energy_ev_atom": number(one.energy),
+        "uncertainty_ev_atom": number(one.uncertainty),
+        "hull_energy_ev_atom": number(one.hull),
+        "slopes": [
+            {
+                "element": slope.element,
+                "fraction": number(slope.fraction),
+                "formation_energy_slope_ev_atom": number(slope.energy),
+                "uncertainty_ev_atom": number(slope.uncertainty),
+                "hull_energy_slope_ev_atom": number(slope.hull),
+                "hull_distance_slope_ev_atom": number(slope.distance),
+            }
+            for slope in one.slopes
+        ],
+        "within": told(one.within) if one.within else None,
+        "with_another": [told(way) for way in one.foreign if way.stretch][:top],
+    }
