@@ -15,6 +15,9 @@ EXTRAS = {
 }
 """Of the package: what to say where one is missing, and whose messages to keep to ourselves."""
 
+SILENCE = logging.NullHandler()
+"""One for all times that a library is asked for: a logger asks each handler that it has."""
+
 
 def library(name: str, extra: str) -> ModuleType:
     """The module `name`, quiet; InputError where the package was installed without its extra."""
@@ -27,5 +30,5 @@ def library(name: str, extra: str) -> ModuleType:
         raise InputError(f"{need}: pip install 'matscreen[{extra}]'") from None
     for logger in loggers:  # what matters of theirs is told as a problem of the file
         logging.getLogger(logger).propagate = False
-        logging.getLogger(logger).addHandler(logging.NullHandler())
+        logging.getLogger(logger).addHandler(SILENCE)
     return module
