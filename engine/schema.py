@@ -94,6 +94,25 @@ CANDIDATES = pa.schema(
     ]
 )
 
+REFINED = pa.schema(
+    [
+        _field("started_from", pa.string(), "candidate of the run"),
+        *(CANDIDATES.field(name) for name in ("formula", "formation_energy_ev_atom", "uncertainty_ev_atom")),
+        *(CANDIDATES.field(name) for name in ("hull_energy_ev_atom", "hull_distance_ev_atom")),
+        _field("change_ev_atom", pa.float64(), "hull distance less that of the candidate", "eV/atom"),
+        _field(
+            "change_uncertainty_ev_atom",
+            pa.float64(),
+            "by how far the networks differ about the change, scaled as the uncertainty; null from a single one",
+            "eV/atom",
+            nullable=True,
+        ),
+        CANDIDATES.field("charge_balanced"),
+        CANDIDATES.field("decomposition"),
+    ]
+)
+"""Compositions between those of a run's grid."""
+
 
 UNITS = {
     "_ev_atom": "eV/atom",

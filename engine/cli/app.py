@@ -14,6 +14,7 @@ from matscreen.engine.cli import (
     predict,
     queue,
     reference,
+    refine,
     report,
     results,
     scan,
@@ -58,6 +59,7 @@ app.command()(results.verify)
 app.command()(report.report)
 app.add_typer(queue.app, name="queue")
 app.command()(queue.rescreen)
+app.command()(refine.refine)
 app.add_typer(ebsd.app, name="ebsd")
 app.add_typer(xrd.app, name="xrd")
 app.command()(predict.predict)

@@ -5,12 +5,13 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import print_table, say
+from matscreen.engine.explain.document import document
 from matscreen.engine.explain.pictures import PER_PERCENT, arrows, explanation_picture
 from matscreen.engine.explain.stability import Explanation
 from matscreen.engine.explain.stability import Path as Way
@@ -66,10 +67,10 @@ def explain(
         explanation_picture(all_explained, picture)
         say(f"picture in {picture}")
     if form == "json":
-        json.dump([_document(one, top) for one in all_explained], sys.stdout, indent=1)
+        json.dump([document(one, top) for one in all_explained], sys.stdout, indent=1)
         print()
     elif form == "csv":
-        rows = [{"formula": one.formula, **row} for one in all_explained for row in _document(one, 0)["slopes"]]
+        rows = [{"formula": one.formula, **row} for one in all_explained for row in document(one, 0)["slopes"]]
         writer = csv.DictWriter(sys.stdout, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -122,41 +123,3 @@ def _told(way: Way, atoms: float) -> str:
 
 def _give_or_take(spread: float) -> str:
     return "" if math.isnan(spread) else f" ±{spread:.3f}"
-
-
-def _document(one: Explanation, top: int) -> dict[str, Any]:
-    """For programs; eV/atom throughout, null where unknown."""
-
-    def number(value: float) -> float | None:
-        return None if math.isnan(value) else round(float(value), 6)
-
-    def told(way: Way) -> dict[str, Any]:
-        best, stretch = way.best, way.stretch
-        return {
-            "direction": way.direction,
-            "fraction_of_atoms": number(way.moved[best]),
-            "formula": way.formula(best, one.atoms),
-            "change_ev_atom": number(way.change[best]),
-            "uncertainty_ev_atom": number(way.uncertainty[best]),
-            "beyond_uncertainty_between": None if stretch is None else list(stretch),
-        }
-
-    return {
-        "formula": one.formula,
-        "formation_energy_ev_atom": number(one.energy),
-        "uncertainty_ev_atom": number(one.uncertainty),
-        "hull_energy_ev_atom": number(one.hull),
-        "slopes": [
-            {
-                "element": slope.element,
-                "fraction": number(slope.fraction),
-                "formation_energy_slope_ev_atom": number(slope.energy),
-                "uncertainty_ev_atom": number(slope.uncertainty),
-                "hull_energy_slope_ev_atom": number(slope.hull),
-                "hull_distance_slope_ev_atom": number(slope.distance),
-            }
-            for slope in one.slopes
-        ],
-        "within": told(one.within) if one.within else None,
-        "with_another": [told(way) for way in one.foreign if way.stretch][:top],
-    }

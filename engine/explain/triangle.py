@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from matscreen.engine.explain.pictures import triangle
-from matscreen.engine.explain.stability import slopes
+from matscreen.engine.explain.stability import NEAR
 from matscreen.engine.reference import PhaseTable
 from matscreen.kernels import hull
-from matscreen.models import Model
+from matscreen.models import Model, gradients
 from matscreen.models.errors import InputError
 from matscreen.models.formula import composition_arrays
 
@@ -53,6 +53,9 @@ def explain_triangle(corners: Sequence[str], model: Model, phases: PhaseTable) -
     shares = triangle(GRID)
     fractions = shares @ ends
     listed = np.repeat(union[None].astype(np.uint8), len(fractions), axis=0)
-    energy, of_hull = slopes(model, phases, listed, fractions)
-    distance = model.energies(listed, fractions) - hull.hull_energies(listed, fractions, phases.index)
-    return Triangle(shares, distance, (energy.mean(axis=0) - of_hull) @ ends.T)
+    energy = gradients.slopes(model, listed, fractions, model.target.energy or 0).mean(axis=0) @ ends.T
+    here = hull.hull_energies(listed, fractions, phases.index)
+    # Straight there: the hull may have an edge all along the triangle, and slopes towards elements leave it.
+    towards = (fractions[:, None] + NEAR * (ends - fractions[:, None])).reshape(-1, len(union))
+    there = hull.hull_energies(np.repeat(listed, CORNERS, axis=0), towards, phases.index).reshape(-1, CORNERS)
+    return Triangle(shares, model.energies(listed, fractions) - here, energy - (there - here[:, None]) / NEAR)

@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 from matscreen.engine import rundir
 from matscreen.engine.computed import read_computed
+from matscreen.engine.explain.document import document
+from matscreen.engine.explain.stability import explain
 from matscreen.engine.merge import KEY
 from matscreen.engine.properties import Property
 from matscreen.engine.reference import PhaseTable
@@ -25,6 +27,12 @@ from matscreen.engine.search.run import trace
 from matscreen.engine.shortlist import Filters, shortlist
 from matscreen.engine.summary import Tally, by_arity
 from matscreen.models.calibration import expectation
+
+EXPLAINED = 5
+"""Best candidates of which the page tells which way they would be better; each takes half a second."""
+
+FOREIGN = 3
+"""Other elements that it names for each."""
 
 LISTED = 100_000
 """Most candidates in the table; the counts are of all."""
@@ -63,6 +71,8 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
     shown, removed = shortlist(pa.concat_tables(kept), filters)
     shown = shown.slice(0, listed)
     job = reopen(path, config)
+    phases = job.phases if computed is None else with_computed(job.phases, computed)
+    best = shown["formula"].slice(0, EXPLAINED).to_pylist()
     return {
         "run": {
             "name": path.resolve().name,
@@ -88,7 +98,8 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
         "filters": removed,
         "candidates": _columns(shown.combine_chunks()),
         "properties": _properties(job.properties, shown),
-        "phases": _phases(job.phases if computed is None else with_computed(job.phases, computed), job.space.elements),
+        "directions": [document(explain(formula, job.model, phases), FOREIGN) for formula in best],
+        "phases": _phases(phases, job.space.elements),
         "computed": None if computed is None else sorted(set(computed.table["formula"].to_pylist())),
         "model": _card(job.model.card),
         "expectation": expectation(job.model.card, config.threshold) or "",

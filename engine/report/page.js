@@ -233,6 +233,32 @@ function show(name, highlighted = -1) {
   Plotly.react("plot", traces, { ...LAYOUT, ...axes }, CONFIG);
 }
 
+// ---------------------------------------------------------------- directions
+function wayNode(way) {
+  const node = make("td");
+  if (!way) return node;
+  const give = way.uncertainty_ev_atom === null ? "" : ` ±${number(way.uncertainty_ev_atom, 3)}`;
+  node.append(`${way.direction}, ${number(100 * way.fraction_of_atoms)}%: `, formulaNode(way.formula));
+  const beyond = way.beyond_uncertainty_between;
+  node.append(make("div", beyond ? `${way.change_ev_atom > 0 ? "+" : ""}${number(way.change_ev_atom, 3)}${give} eV/atom` : "nothing beyond the uncertainty", "note"));
+  return node;
+}
+function directions() {
+  const line = (cells) => { const tr = make("tr"); tr.append(...cells); return tr; };
+  $("ways").append(line(["candidate", "slopes of the distance", "within its elements", "with another one"].map((title) => make("th", title))));
+  for (const one of data.directions) {
+    const slopes = make("td");
+    for (const s of one.slopes) {
+      const give = s.uncertainty_ev_atom === null ? "" : ` ±${number(10 * s.uncertainty_ev_atom, 1)}`;
+      slopes.append(make("div", `${s.element} ${s.hull_distance_slope_ev_atom > 0 ? "+" : ""}${number(10 * s.hull_distance_slope_ev_atom, 1)}${give}`));
+    }
+    const others = make("td");
+    for (const way of one.with_another) others.append(...wayNode(way).childNodes);
+    if (!one.with_another.length) others.append(make("div", "nothing beyond the uncertainty", "note"));
+    $("ways").append(line([formulaNode(one.formula, "td"), slopes, wayNode(one.within), others]));
+  }
+}
+
 // ---------------------------------------------------------------- counts, elements, distances
 function counts() {
   const arities = Object.entries(summary.by_arity);
@@ -365,6 +391,7 @@ select();
 const options = document.createDocumentFragment();
 for (const name of c.system.words.slice(0, 2000)) { const option = make("option"); option.value = name; options.append(option); }
 $("systems").append(options);
+directions();
 counts();
 matches();
 periodic();

@@ -191,6 +191,14 @@ def test_a_candidate_is_shown_by_a_click(opened: Any) -> None:
     assert name in opened.inner_text("#diagram-note")
 
 
+def test_directions_are_of_the_best(opened: Any, run: Run) -> None:
+    best = run.candidates["formula"].slice(0, 5).to_pylist()
+    cells = opened.locator("#ways tr td:first-child").all_inner_texts()
+    assert [text.replace("\n", "") for text in cells] == best
+    ways = opened.locator("#ways tr td:nth-child(3)").all_inner_texts()
+    assert all("eV/atom" in text or "nothing beyond" in text for text in ways)
+
+
 def test_on_a_phone(browser: Any, page: Path) -> None:
     tab = browser.new_page(viewport={"width": 390, "height": 844})
     tab.goto(page.as_uri())
