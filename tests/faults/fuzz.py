@@ -6,6 +6,7 @@ Hypothesis, which needs no such thing.
 
 import argparse
 import contextlib
+import gc
 import importlib
 import pkgutil
 import random
@@ -108,6 +109,7 @@ def main() -> None:
             "-max_len=400000",
         ]
         quiet = ["-print_final_stats=0", "-verbosity=0", f"-artifact_prefix={Path.cwd()}/"]
+        gc.freeze()  # some readers collect garbage every time, and need not look at all that was imported
         atheris.Setup(
             [sys.argv[0], *options, *quiet, str(corpus)],
             lambda content: survives(target, content, own),
