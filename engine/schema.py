@@ -216,6 +216,13 @@ def dictionary_chunk(pixels: int) -> pa.Schema:
     return pa.schema([*turns, _field("pattern", pattern, "row by row, prepared, of length 1")])
 
 
+def samples(elements: Iterable[str], value: str, wavenumbers: Iterable[float]) -> pa.Schema:
+    """Samples with a composition, a property and a spectrum."""
+    fractions = [_field(symbol, pa.float64(), "fraction of atoms", "1") for symbol in elements]
+    points = [_field(f"{place:g}", pa.float32(), "intensity at this wavenumber", "1") for place in wavenumbers]
+    return pa.schema([*fractions, _field(value, pa.float64(), "property"), *points])
+
+
 def fixed_lists(rows: np.ndarray) -> pa.FixedSizeListArray:
     """(N, K) as a column of lists of K, without a copy."""
     item = pa.field("item", pa.from_numpy_dtype(rows.dtype), nullable=False)

@@ -20,6 +20,7 @@ from matscreen.engine.cli import (
     scan,
     search,
     space,
+    spectra,
     status,
     train,
     xrd,
@@ -62,6 +63,7 @@ app.command()(queue.rescreen)
 app.command()(refine.refine)
 app.add_typer(ebsd.app, name="ebsd")
 app.add_typer(xrd.app, name="xrd")
+app.add_typer(spectra.app, name="spectra")
 app.command()(predict.predict)
 app.command()(explain.explain)
 app.command()(space.space)

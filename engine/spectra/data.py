@@ -1,0 +1,186 @@
+"""Samples with a spectrum, a composition and a property, from CSV, Parquet or HDF5, read without trust."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from matscreen.engine import schema
+from matscreen.engine.libraries import library
+from matscreen.models.elements import ATOMIC_NUMBERS
+from matscreen.models.errors import InputError
+from matscreen.models.files import is_file, write_atomically
+
+HEADINGS = 5
+"""Lines among which the names of a CSV file's columns are looked for; the published file has them in the second."""
+LEAST_POINTS = 16
+LEAST_SAMPLES = 50
+WHOLE = 0.02
+"""How far fractions of atoms may add up to something else than one, or 100."""
+
+
+@dataclass(frozen=True)
+class SpectralData:
+    """Samples.
+
+    Attributes
+    ----------
+    elements : symbols of the columns of fractions
+    value : name of the property
+    wavenumbers : (L,) float64, rising
+    spectra : (N, L) float32
+    fractions : (N, E) float64, of atoms; each row sums to 1
+    values : (N,) float64
+    """
+
+    elements: tuple[str, ...]
+    value: str
+    wavenumbers: np.ndarray
+    spectra: np.ndarray
+    fractions: np.ndarray
+    values: np.ndarray
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of all of it."""
+        digest = hashlib.sha256(repr((self.elements, self.value)).encode())
+        for array in (self.wavenumbers, self.spectra, self.fractions, self.values):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def read_samples(path: Path, value: str) -> SpectralData:
+    """Samples of a file, whose property is `value`.
+
+    A table (CSV, Parquet) has a column for each element, named by its symbol, one for each point of the spectrum, named
+    by its wavenumber, and one for the property; others are left alone. An HDF5 file has the datasets `wavenumber` (L,),
+    `spectra` (N, L), `composition` (N, E) with the attribute `elements`, and one named as the property (N,).
+
+    InputError for a file that is missing, damaged, or of something else; it names the row of a number that cannot be.
+    """
+    if not is_file(path):
+        raise InputError(f"no such file: {path}")
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        elements, points, spectra, fractions, values = _of_hdf5(path, value)
+    else:
+        elements, points, spectra, fractions, values = _of_table(path, value)
+    if len(elements) < 2 or len(points) < LEAST_POINTS:
+        found = f"{len(elements)} columns of elements and {len(points)} of wavenumbers"
+        raise InputError(f"{path}: {found}; at least 2 and {LEAST_POINTS} are needed")
+    if len(values) < LEAST_SAMPLES:
+        raise InputError(f"{path}: {len(values)} samples; at least {LEAST_SAMPLES} are needed")
+    for what, numbers in (("a fraction", fractions), ("the spectrum", spectra), (value, values)):
+        finite = np.isfinite(numbers.reshape(len(numbers), -1)).all(axis=1)
+        for row in np.flatnonzero(~finite):
+            raise InputError(f"{path}: row {row + 1}: {what} is not a finite number")
+    total = fractions.sum(axis=1)
+    for row in np.flatnonzero((fractions < 0).any(axis=1) | (np.minimum(abs(total - 1), abs(total / 100 - 1)) > WHOLE)):
+        raise InputError(f"{path}: row {row + 1}: fractions of atoms add up to {total[row]:g}, or one is negative")
+    order = np.argsort(points)
+    if (np.diff(points[order]) <= 0).any():
+        raise InputError(f"{path}: a wavenumber comes twice")
+    return SpectralData(
+        tuple(elements),
+        value,
+        points[order],
+        np.ascontiguousarray(spectra[:, order], np.float32),
+        fractions / total[:, None],
+        values,
+    )
+
+
+_Columns = tuple[list[str], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _of_table(path: Path, value: str) -> _Columns:
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = pq.read_table(path, partitioning=None)
+        else:
+            options = pa.csv.ReadOptions(skip_rows=_heading(path))
+            table = pa.csv.read_csv(path, read_options=options)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable: {str(error).splitlines()[0][:200]}") from None
+    names = [name.strip() for name in table.column_names]
+    if value not in names:
+        others = [name for name in names if name not in ATOMIC_NUMBERS and not _is_number(name)]
+        raise InputError(f"{path}: no column {value!r}; --property takes one of {', '.join(others[:20]) or 'none'}")
+    elements = [name for name in names if name in ATOMIC_NUMBERS]
+    places = [name for name in names if _is_number(name)]
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: a column comes twice")
+
+    def numbers(wanted: Iterable[str]) -> np.ndarray:
+        columns = []
+        for name in wanted:
+            column = table.column(names.index(name))
+            if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+                raise InputError(f"{path}: column {name!r} holds something else than numbers")
+            columns.append(column.to_numpy(zero_copy_only=False).astype(np.float64))
+        return np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
+
+    points = np.array([float(name) for name in places])
+    return elements, points, numbers(places), numbers(elements), numbers([value])[:, 0]
+
+
+def _is_number(name: str) -> bool:
+    try:
+        return bool(np.isfinite(float(name)))
+    except ValueError:
+        return False
+
+
+def _heading(path: Path) -> int:
+    """Number of the first line that names two elements; 0 if none of the first does."""
+    with path.open(encoding="utf-8") as file:
+        for number in range(HEADINGS):
+            names = {name.strip().strip('"') for name in file.readline(10_000_000).split(",")}
+            if len(names & set(ATOMIC_NUMBERS)) > 1:
+                return number
+    return 0
+
+
+def _of_hdf5(path: Path, value: str) -> _Columns:
+    h5py = library("h5py", "spectra")
+    try:
+        with h5py.File(path) as file:
+            for name in ("wavenumber", "spectra", "composition", value):
+                if not isinstance(file.get(name), h5py.Dataset):
+                    raise InputError(f"{path}: no dataset {name!r}; there are {', '.join(file)}")
+            points, spectra, fractions, values = (
+                np.asarray(file[name], np.float64) for name in ("wavenumber", "spectra", "composition", value)
+            )
+            elements = [
+                one.decode() if isinstance(one, bytes) else str(one) for one in file["composition"].attrs["elements"]
+            ]
+    except InputError:
+        raise
+    except Exception as error:  # whatever damaged bytes lead the library to
+        raise InputError(
+            f"{path}: not readable: {(str(error) or type(error).__name__).splitlines()[0][:200]}"
+        ) from None
+    if (
+        spectra.shape != (len(values), len(points))
+        or fractions.shape != (len(values), len(elements))
+        or points.ndim != 1
+    ):
+        raise InputError(f"{path}: spectra {spectra.shape}, composition {fractions.shape} and {value} do not fit")
+    if unknown := [name for name in elements if name not in ATOMIC_NUMBERS]:
+        raise InputError(f"{path}: {unknown[0]!r} is no element")
+    return elements, points, spectra, fractions, values
+
+
+def write_samples(data: SpectralData, path: Path) -> None:
+    """A table that `read_samples` reads; InputError unless it is to be .csv or .parquet."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise InputError(f"samples are written as .csv or .parquet, not {path}")
+    columns = [*data.fractions.T, data.values, *data.spectra.T]
+    named = schema.samples(data.elements, data.value, data.wavenumbers)
+    table = pa.table([pa.array(column, field.type) for column, field in zip(columns, named, strict=True)], schema=named)
+    write = pa.csv.write_csv if path.suffix == ".csv" else pq.write_table
+    write_atomically(path, lambda temporary: write(table, temporary))

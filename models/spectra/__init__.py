@@ -1,0 +1,1 @@
+"""Properties from a spectrum and a composition together (Umehara et al.)."""
