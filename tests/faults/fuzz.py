@@ -109,6 +109,8 @@ def main() -> None:
             "-max_len=400000",
         ]
         quiet = ["-print_final_stats=0", "-verbosity=0", f"-artifact_prefix={Path.cwd()}/"]
+        for seed in target.seeds:
+            survives(target, seed, own)  # libraries import half of themselves at first use, which is no hang
         gc.freeze()  # some readers collect garbage every time, and need not look at all that was imported
         atheris.Setup(
             [sys.argv[0], *options, *quiet, str(corpus)],
