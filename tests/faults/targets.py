@@ -18,6 +18,7 @@ import h5py
 import kikuchipy
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 import safetensors.numpy
 
@@ -32,6 +33,8 @@ from matscreen.engine.queue.ingest import read_elements
 from matscreen.engine.queue.manifest import read_manifest
 from matscreen.engine.scan import reopen
 from matscreen.engine.search.run import goal_of, read_trials, search
+from matscreen.engine.spectra.data import LEAST_SAMPLES
+from matscreen.engine.spectra.data import read_samples as read_spectra
 from matscreen.engine.status import status
 from matscreen.engine.xrd.frames import read_frames
 from matscreen.engine.xrd.geometry import read_geometry
@@ -68,7 +71,7 @@ class Target:
 
 def targets(folder: Path, model: Model) -> dict[str, Target]:
     """All of them; what good files they need is made in `folder`."""
-    return {**_texts(), **_tables(), **_runs(folder, model), **_weights(folder), **_images(folder)}
+    return {**_texts(), **_tables(), **_spectra(), **_runs(folder, model), **_weights(folder), **_images(folder)}
 
 
 def _text(content: bytes) -> str:
@@ -142,6 +145,35 @@ def _tables() -> dict[str, Target]:
             [json.dumps(manifest).encode()],
             lambda content, folder: read_manifest(_file(folder / "manifest.json", content).parent),
         ),
+    }
+
+
+def _spectra() -> dict[str, Target]:
+    points, count = np.arange(16.0), LEAST_SAMPLES
+    intensities = np.random.default_rng(0).random((count, len(points)))
+    table = pa.table(
+        {
+            "Bi": [0.5] * count,
+            "V": [0.5] * count,
+            "p": [1.0] * count,
+            **{f"{x:g}": y for x, y in zip(points, intensities.T, strict=True)},
+        }
+    )
+    text = io.BytesIO()
+    pyarrow.csv.write_csv(table, text)
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file["wavenumber"], file["spectra"], file["p"] = points, intensities, np.ones(count)
+        file["composition"] = np.full((count, 2), 0.5)
+        file["composition"].attrs["elements"] = ["Bi", "V"]
+
+    def read(suffix: str) -> Callable[[bytes, Path], object]:
+        return lambda content, folder: read_spectra(_file(folder / f"spectra.{suffix}", content), "p").elements
+
+    return {
+        "spectra.csv": Target([text.getvalue(), b"a line\n" + text.getvalue()], read("csv")),
+        "spectra.parquet": Target([_parquet(table)], read("parquet")),
+        "spectra.h5": Target([content.getvalue()], read("h5")),
     }
 
 

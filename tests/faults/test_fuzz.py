@@ -43,7 +43,7 @@ NAMES = (
         "log.jsonl",
     ),
     *("weights", "weights of others", "card.json", "frame.tif", "frame.edf", "frame.cbf", "frame.h5", "geometry.poni"),
-    "patterns.h5",
+    *("patterns.h5", "spectra.csv", "spectra.parquet", "spectra.h5"),
 )
 
 
