@@ -13,8 +13,7 @@ from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import print_table, say
 from matscreen.engine.explain.document import document
 from matscreen.engine.explain.pictures import PER_PERCENT, arrows, explanation_picture
-from matscreen.engine.explain.stability import Explanation
-from matscreen.engine.explain.stability import Path as Way
+from matscreen.engine.explain.stability import Explanation, Way
 from matscreen.engine.explain.stability import explain as explained
 from matscreen.engine.explain.triangle import explain_triangle
 from matscreen.models.errors import InputError

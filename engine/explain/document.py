@@ -3,8 +3,7 @@
 import math
 from typing import Any
 
-from matscreen.engine.explain.stability import Explanation
-from matscreen.engine.explain.stability import Path as Way
+from matscreen.engine.explain.stability import Explanation, Way
 
 
 def document(one: Explanation, top: int) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Slope:
 
 
 @dataclass(frozen=True)
-class Path:
+class Way:
     """What happens on the way in one direction.
 
     Attributes
@@ -115,8 +115,8 @@ class Explanation:
     uncertainty: float
     hull: float
     slopes: tuple[Slope, ...]
-    within: Path | None
-    foreign: tuple[Path, ...]
+    within: Way | None
+    foreign: tuple[Way, ...]
 
 
 def explain(formula: str, model: Model, phases: PhaseTable) -> Explanation:
@@ -143,14 +143,14 @@ def explain(formula: str, model: Model, phases: PhaseTable) -> Explanation:
     members = _members(model, elements, fractions)[:, 0]
     at_hull = float(hull.hull_energies(elements, fractions, phases.index)[0])
     towards = _slopes(model, phases, elements, fractions)
-    within: list[Path] = []
+    within: list[Way] = []
     if len(amounts) > 1:
         within = [
             _walk(model, phases, "steepest", elements[0], fractions[0], _steepest(towards)),
             *(_exchanges(model, phases, elements[0], fractions[0], elements[0])),
         ]
     known = sorted((set(model.elements.tolist()) & phases.elements) - set(amounts))
-    foreign: dict[int, Path] = {}
+    foreign: dict[int, Way] = {}
     for path in _exchanges(model, phases, elements[0], fractions[0], np.array(known, np.uint8)):
         added = int(path.elements[np.argmax(~np.isin(path.elements, elements[0]))])
         if added not in foreign or path.gain.max() > foreign[added].gain.max():
@@ -221,7 +221,7 @@ def _steepest(slopes: tuple[Slope, ...]) -> np.ndarray:
 
 def _exchanges(
     model: Model, phases: PhaseTable, elements: np.ndarray, fractions: np.ndarray, added: np.ndarray
-) -> list[Path]:
+) -> list[Way]:
     """Paths from every element to each of `added`, all of them predicted at once."""
     pairs = [(a, int(b)) for a in range(len(elements)) for b in added if b != elements[a]]
     ways = []
@@ -238,11 +238,11 @@ def _exchanges(
 
 def _walk(
     model: Model, phases: PhaseTable, name: str, elements: np.ndarray, fractions: np.ndarray, direction: np.ndarray
-) -> Path:
+) -> Way:
     return _walked(model, phases, [(name, elements, fractions, direction)])[0]
 
 
-def _walked(model: Model, phases: PhaseTable, ways: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> list[Path]:
+def _walked(model: Model, phases: PhaseTable, ways: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]) -> list[Way]:
     """Paths in these directions: (name, elements, start, direction) each. None of them uses an element up."""
     trodden = []
     for name, elements, start, direction in ways:
@@ -265,7 +265,7 @@ def _walked(model: Model, phases: PhaseTable, ways: list[tuple[str, np.ndarray, 
     for (name, elements, moved, places), first, last in zip(trodden, at, at[1:], strict=False):
         rise = energies[:, first + 1 : last] - energies[:, first : first + 1]
         change = rise.mean(axis=0) - (of_hull[first + 1 : last] - of_hull[first])
-        paths.append(Path(name, moved, change, _spread(model, rise), elements, places[1:]))
+        paths.append(Way(name, moved, change, _spread(model, rise), elements, places[1:]))
     return paths
 
 
