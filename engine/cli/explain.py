@@ -16,6 +16,7 @@ from matscreen.engine.explain.pictures import PER_PERCENT, arrows, explanation_p
 from matscreen.engine.explain.stability import Explanation, Way
 from matscreen.engine.explain.stability import explain as explained
 from matscreen.engine.explain.triangle import explain_triangle
+from matscreen.models.elements import ATOMIC_NUMBERS
 from matscreen.models.errors import InputError
 from matscreen.models.pictures import figure, save_figure
 
@@ -62,6 +63,10 @@ def explain(
         print(picture)
         return
     all_explained = [explained(formula, network, phases) for formula in formulas or []]
+    for one in all_explained:
+        unknown = [slope.element for slope in one.slopes if ATOMIC_NUMBERS[slope.element] not in phases.elements]
+        if unknown:
+            say(f"{phases.name} holds no compound of {', '.join(unknown)}: {one.formula} has few rivals to beat")
     if picture:
         explanation_picture(all_explained, picture)
         say(f"picture in {picture}")
@@ -83,9 +88,9 @@ def _print(one: Explanation, top: int) -> None:
         return f"{PER_PERCENT * slope:+.1f}"
 
     predicted = f"{one.energy:.3f}{_give_or_take(one.uncertainty)}"
-    where = f"{one.energy - one.hull:+.3f} eV/atom from the hull (predicted {predicted})"
+    print(f"{one.formula}: {one.energy - one.hull:+.3f} eV/atom from the hull (predicted {predicted})")
     print_table(
-        f"{one.formula}: {where}\nmeV/atom for each % of the atoms that become it",
+        "meV/atom for each % of the atoms that become it",
         ("", "% of atoms", "predicted", "", "hull", "hull distance", ""),
         [
             (
@@ -95,7 +100,7 @@ def _print(one: Explanation, top: int) -> None:
                 "" if math.isnan(slope.uncertainty) else f"±{PER_PERCENT * slope.uncertainty:.1f}",
                 many(slope.hull),
                 many(slope.distance),
-                "more is better" if slope.distance < 0 else "less is better",
+                "" if slope.distance == 0 else "more is better" if slope.distance < 0 else "less is better",
             )
             for slope in one.slopes
         ],
