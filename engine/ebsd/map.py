@@ -1,5 +1,7 @@
 """Measured patterns: where they lie in the map, what is wrong with some of them; read a block at a time."""
 
+import math
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,8 @@ SATURATED_SHARE = 0.1
 PLATEAU_RANGE = 64
 LARGEST = 1e18
 """No detector counts so far; squares of more do not fit in 32 bits."""
+MOST_MISSING = 100
+"""Pixels that a map may be said to have for each byte of its file: one that was interrupted lacks some."""
 UNITS = {"nm": 1e-3, "um": 1.0, "µm": 1.0, "μm": 1.0, "mm": 1e3}
 """In µm."""
 
@@ -80,6 +84,21 @@ class PatternMap:
         return _binned(images, self.binning), flags
 
 
+def _loaded(kp: Any, path: Path) -> Any:
+    """What kikuchipy makes of a file, what a map lacks filled up with zeros; ValueError if that is nearly all of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", "Signal shape .* larger than file size")
+        try:
+            return kp.load(path, lazy=True)
+        except UserWarning as told:
+            pixels = math.prod(int(number) for number in re.findall("[0-9]+", str(told)))
+            if pixels > MOST_MISSING * path.stat().st_size:
+                raise ValueError(str(told).partition(". ")[0]) from None
+        warnings.simplefilter("ignore")
+        return kp.load(path, lazy=True)
+
+
 def read_map(
     file: str,
     shape: tuple[int, int] | None = None,
@@ -101,9 +120,7 @@ def read_map(
     if not path.is_file():
         raise InputError(f"no such file: {path}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            signal = kp.load(path, lazy=True)
+        signal = _loaded(kp, path)
     except Exception as error:  # whatever the bytes lead the readers to
         told = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} holds no patterns that can be read: {told}") from None

@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import dask.array as da
+import h5py
 import numpy as np
 import pytest
 
+from faults import fuzz
 from matscreen.engine.ebsd.crystals import _check_symmetry, read_crystal
 from matscreen.engine.ebsd.map import EMPTY, GOOD, SATURATED, UNREADABLE, PatternMap, read_map
 from matscreen.models.errors import InputError
@@ -26,6 +28,26 @@ def test_a_map_as_it_was_saved(measured: Measured) -> None:
     assert [(n, flags[n]) for n in np.flatnonzero(~good)] == [(EMPTY_ONE, EMPTY), (SATURATED_ONE, SATURATED)]
     parts = [given.block(start, min(start + 7, 20))[0] for start in (0, 7, 14)]
     np.testing.assert_array_equal(np.concatenate(parts), images)
+
+
+@pytest.mark.parametrize(("rows", "told"), [(7, ""), (10**6, "larger than file size")])
+def test_a_map_that_was_interrupted(rows: int, told: str, measured: Measured, tmp_path: Path) -> None:
+    """What is missing is empty; a file that would be nearly nothing else is none."""
+    path = tmp_path / "map.h5"
+    path.write_bytes(measured.path.read_bytes())
+    with h5py.File(path, "r+") as file:
+        header = file["Scan 1/EBSD/Header"]
+        del header["n_rows"]
+        header["n_rows"] = rows
+    if told:
+        with fuzz.at_most(10), pytest.raises(InputError, match=told):
+            read_map(str(path))
+        return
+    given = read_map(str(path))
+    assert given.shape == (7, 5)
+    images, flags = given.block(0, 35)
+    np.testing.assert_array_equal(images[10], measured.images[10])
+    assert (flags[20:] == EMPTY).all()
 
 
 def test_binning_takes_means(measured: Measured) -> None:
