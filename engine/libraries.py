@@ -11,7 +11,7 @@ EXTRAS = {
     "ebsd": ("patterns and orientations need kikuchipy and orix", ("hyperspy", "rsciio", "kikuchipy")),
     "slurm": ("SLURM jobs need dask-jobqueue", ("distributed",)),
     "cuda": ("a process for each GPU needs dask-cuda", ("distributed",)),
-    "spectra": ("spectra need h5py, captum and scikit-learn", ()),
+    "spectra": ("spectra need h5py, captum, scikit-learn and matplotlib", ()),
     "xrd": ("detector images need fabio and pyFAI", ("fabio", "pyFAI", "silx")),
 }
 """Of the package: what to say where one is missing, and whose messages to keep to ourselves."""

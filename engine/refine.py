@@ -14,6 +14,7 @@ from matscreen.engine import rundir, schema
 from matscreen.engine.chemistry import is_charge_neutral
 from matscreen.engine.explain.stability import slopes
 from matscreen.engine.lock import locked
+from matscreen.engine.properties import predicted
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.scan import Job, reopen
 from matscreen.kernels import hull
@@ -58,8 +59,10 @@ def refine(run: Path, top: int, max_atoms: int, advance: Callable[[], None] = la
     """Follow the slopes of the predicted hull distance from the best candidates of a run, and write `REFINED` there.
 
     All elements stay, at least one atom of `max_atoms` each. Where the way ends, the nearest formulas of more atoms
-    than the run's grid has, up to `max_atoms`, are predicted, and the lowest of each candidate is kept if it is lower
-    than the candidate itself.
+    than the run's grid has, up to `max_atoms`, are predicted, and those that differ by an atom: the lowest of each
+    candidate is kept if it is lower than the candidate itself. A run that wanted balanced charges, or values of
+    properties, gets no others. What a network of attributes says on the way is of charges that do not balance, however
+    little the fractions differ from such as do; what it says of whole formulas is not.
 
     `advance` is called after every step, at most `ROUNDS` times. InputError for numbers that cannot be; errors of
     `rundir.open_candidates`.
@@ -70,6 +73,8 @@ def refine(run: Path, top: int, max_atoms: int, advance: Callable[[], None] = la
         raise InputError(f"--max-atoms takes {grid + 1} (the run's grid has {grid}) to {MOST_ATOMS}, not {max_atoms}")
     if top < 1:
         raise InputError(f"--top takes 1 or more, not {top}")
+    if config.search:
+        raise InputError(f"{run} is a search, which has no grid; refine takes a scan")
     candidates = rundir.read_candidates(run, top)
     job = reopen(run, config)
     elements, amounts = schema.candidate_arrays(candidates)
@@ -143,19 +148,36 @@ def _ways(model: Model, phases: PhaseTable, elements: np.ndarray, x: np.ndarray,
 def _whole(job: Job, elements: np.ndarray, x: np.ndarray, grid: int, max_atoms: int) -> np.ndarray:
     """(N, K) uint8: of the formulas of `grid` + 1 to `max_atoms` atoms near the fractions the lowest; 0 without any."""
     there = elements > 0
-    sizes = [rounded(x, there, atoms) for atoms in range(grid + 1, max_atoms + 1)]
-    amounts = np.stack(sizes, axis=1)  # (N, sizes, K)
+    nearest = [rounded(x, there, atoms) for atoms in range(grid + 1, max_atoms + 1)]
+    amounts = np.stack([other for one in nearest for other in _beside(one, there)], axis=1)  # (N, tries, K)
     count, tries, width = amounts.shape
     flat, listed = amounts.reshape(-1, width), np.repeat(elements, tries, axis=0)
     possible = np.gcd.reduce(flat.astype(np.int64), axis=1) == 1  # else it has fewer atoms
     if job.charge_neutral:
         possible &= is_charge_neutral(listed, flat)
+    if job.properties:
+        rows = np.flatnonzero(possible)
+        values = predicted(job.properties, listed[rows], flat[rows])
+        for one in job.properties:
+            possible[rows] &= one.within(values[one.column][0])
     distance = np.full(len(flat), np.inf)
     distance[possible] = _distance(job.model, job.phases, listed[possible], flat[possible].astype(np.float64))
     best = distance.reshape(count, tries).argmin(axis=1)
     chosen: np.ndarray = amounts[np.arange(count), best]
     chosen[~np.isfinite(distance.reshape(count, tries)[np.arange(count), best])] = 0
     return chosen
+
+
+def _beside(amounts: np.ndarray, there: np.ndarray) -> list[np.ndarray]:
+    """Amounts (N, K) uint8, and those of which an atom is of another element; rows where none can be stay."""
+    found = [amounts]
+    for taken, given in permutations(range(amounts.shape[1]), 2):
+        can = there[:, given] & (amounts[:, taken] > 1)
+        other = amounts.copy()
+        other[can, taken] -= 1
+        other[can, given] += 1
+        found.append(other)
+    return found
 
 
 def rounded(x: np.ndarray, there: np.ndarray, atoms: int) -> np.ndarray:
@@ -207,6 +229,7 @@ def _compared(
         "change_ev_atom": change[kept],
         "change_uncertainty_ev_atom": pa.array(doubt[kept], from_pandas=True),
         "charge_balanced": neutral[kept],
+        "known": (job.phases.nearest(elements[rows], found[rows])[1] < schema.SAME)[kept],
         "decomposition": [decompositions[i] for i in kept],
     }
     table = pa.table([pa.array(columns[field.name], field.type) for field in schema.REFINED], schema=schema.REFINED)

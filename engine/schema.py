@@ -77,6 +77,9 @@ CHEMISTRY = (
 )
 """What `chemistry` tells of every candidate."""
 
+SAME = 1e-9
+"""Distance of fractions below which a candidate is the known compound."""
+
 CANDIDATES = pa.schema(
     [
         _field("id", pa.int64(), "number of the composition in the run's space"),
@@ -108,6 +111,7 @@ REFINED = pa.schema(
             nullable=True,
         ),
         CANDIDATES.field("charge_balanced"),
+        _field("known", pa.bool_(), "whether it is a compound of the reference"),
         CANDIDATES.field("decomposition"),
     ]
 )

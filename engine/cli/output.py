@@ -14,15 +14,11 @@ import rich.progress
 from rich.console import Console
 from rich.table import Table
 
-from matscreen.engine.schema import named
+from matscreen.engine.schema import SAME, named
 from matscreen.models.errors import InputError
 
 PROGRESS = Console(stderr=True)
 """Everything that is not the answer goes to stderr, so that the answer can be piped."""
-
-
-SAME = 1e-9
-"""Distance of fractions below which a candidate is the known compound."""
 
 
 def is_known(row: dict[str, Any]) -> bool:

@@ -39,7 +39,7 @@ def refine(
     rows = [
         (
             row["started_from"],
-            row["formula"],
+            row["formula"] + (" (known)" if row["known"] else ""),
             f"{row['hull_distance_ev_atom']:.3f}",
             f"{row['change_ev_atom']:+.3f}",
             "" if row["change_uncertainty_ev_atom"] is None else f"±{row['change_uncertainty_ev_atom']:.3f}",

@@ -10,12 +10,14 @@ import rich.progress
 import typer
 
 from matscreen.engine.cli.output import PROGRESS, make_folder, print_table, say
+from matscreen.engine.libraries import library
 from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
 
 app = typer.Typer(help="Spectra with compositions: learn a property from both, and say why.", no_args_is_help=True)
 
 LARGEST_SEED = 2**32 - 1
+MOST_SAMPLES = 100_000
 
 
 @app.command()
@@ -25,12 +27,12 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Another seed, other samples.")] = 0,
 ) -> None:
     """Simulate Raman spectra and a property of Bi-V-Mo-W-Tb-Gd-Dy oxides, whose slopes are known exactly."""
-    from matscreen.engine.spectra.data import SpectralData, write_samples
+    from matscreen.engine.spectra.data import LEAST_SAMPLES, SpectralData, write_samples
     from matscreen.models.spectra.simulation import ELEMENTS
     from matscreen.models.spectra.simulation import simulate as simulated
 
-    if not 1 <= samples <= 1_000_000 or not 0 <= seed <= LARGEST_SEED:
-        raise InputError(f"--samples takes 1 to 1,000,000 and --seed 0 to {LARGEST_SEED}")
+    if not LEAST_SAMPLES <= samples <= MOST_SAMPLES or not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"--samples takes {LEAST_SAMPLES} to {MOST_SAMPLES:,} and --seed 0 to {LARGEST_SEED}")
     if not out.parent.is_dir():
         raise InputError(f"no such folder: {out.parent}")
     made = simulated(seed, samples)
@@ -57,11 +59,13 @@ def explain(
     from matscreen.engine.spectra.data import read_samples
     from matscreen.models.spectra.training import SpectralRecipe
 
+    for needed in ("captum.attr", "sklearn", "matplotlib"):
+        library(needed, "spectra")  # now, not after hours
     if not 1 <= seeds <= 1000 or (folds != 0 and not 2 <= folds <= 100):
         raise InputError("--seeds takes 1 to 1000 and --folds 0, or 2 to 100")
     recipe = SpectralRecipe(epochs=_epochs(epochs), seeds=seeds)
     samples = read_samples(data, value)
-    if len(samples.values) * (folds - 1 if folds else 1) // (folds or 1) < recipe.batch:
+    if folds > len(samples.values) or len(samples.values) * (folds - 1 if folds else 1) // (folds or 1) < recipe.batch:
         raise InputError(f"{data}: {len(samples.values)} samples are too few for {folds} folds")
     make_folder(out)
     columns = (
@@ -109,7 +113,7 @@ def explain(
             for k, element in enumerate(samples.elements)
         },
     }
-    text = json.dumps(told, indent=1) + "\n"
+    text = json.dumps(told, indent=1, allow_nan=False) + "\n"
     write_atomically(out / "explained.json", lambda temporary: temporary.write_text(text))
     lines = [
         (element, f"{own['mean']:+.3g}", "" if own["over_networks"] is None else f"±{own['over_networks']:.2g}",

@@ -3,7 +3,19 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from matscreen.engine.explain.stability import Explanation, Way
+
+
+def _alone(way: Way) -> bool:
+    """Whether it is of a single network, and an improvement for all that one knows."""
+    return bool(np.isnan(way.uncertainty).any() and way.change[way.best] < 0)
+
+
+def worth_telling(one: Explanation) -> list[Way]:
+    """Ways to other elements that improve it beyond the uncertainty, or at all where that is unknown."""
+    return [way for way in one.foreign if way.stretch or _alone(way)]
 
 
 def document(one: Explanation, top: int) -> dict[str, Any]:
@@ -28,6 +40,8 @@ def document(one: Explanation, top: int) -> dict[str, Any]:
         "formation_energy_ev_atom": number(one.energy),
         "uncertainty_ev_atom": number(one.uncertainty),
         "hull_energy_ev_atom": number(one.hull),
+        "jump_ev_atom": number(one.jump),
+        "hull_has_an_edge": one.edge,
         "slopes": [
             {
                 "element": slope.element,
@@ -40,5 +54,5 @@ def document(one: Explanation, top: int) -> dict[str, Any]:
             for slope in one.slopes
         ],
         "within": told(one.within) if one.within else None,
-        "with_another": [told(way) for way in one.foreign if way.stretch][:top],
+        "with_another": [told(way) for way in worth_telling(one)[:top]],
     }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from matscreen.engine.explain.document import worth_telling
 from matscreen.engine.explain.stability import Explanation
 from matscreen.models.pictures import figure, save_figure
 
@@ -42,7 +43,7 @@ def explanation_picture(explained: Sequence[Explanation], path: Path) -> None:
         left.axhline(0, color="0.5", lw=0.8)
         left.set(xticks=places, xticklabels=names, ylabel="meV/atom for each % more")
         left.set_title(f"{one.formula}: {one.energy - one.hull:+.3f} eV/atom from the hull", loc="left")
-        ways = [*([one.within] if one.within else []), *(way for way in one.foreign[:SHOWN] if way.stretch)]
+        ways = [*([one.within] if one.within else []), *(way for way in worth_telling(one)[:SHOWN])]
         for way in ways:
             moved, change = 100 * np.concatenate([[0], way.moved]), np.concatenate([[0], way.change])
             spread = np.concatenate([[0], np.nan_to_num(way.uncertainty)])

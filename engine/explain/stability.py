@@ -14,6 +14,12 @@ from matscreen.models.formula import format_formula, parse_formula
 NEAR = 1e-5
 """Of the slope of the hull, in fractions of atoms: it is flat over much more."""
 
+FLAT = 1e-3
+"""eV/atom; slopes of a flat facet, each times its fraction, add up to less."""
+
+BESIDE = 0.0031
+"""Of an exchange too small to matter but for what jumps, in fractions of atoms, and no simple proportion."""
+
 STEPS = np.arange(1, 11) / 100
 """Fractions of atoms that are exchanged."""
 
@@ -81,8 +87,11 @@ class Way:
 
     @property
     def stretch(self) -> tuple[float, float] | None:
-        """Fractions of atoms, about the best step, between which the change is larger than its uncertainty."""
-        if self.gain[self.best] <= 0:
+        """Fractions of atoms, about the best step, between which the change is larger than its uncertainty.
+
+        None where it is not, and of a single network, whose uncertainty nobody knows.
+        """
+        if not self.gain[self.best] > 0 or np.isnan(self.uncertainty).any():
             return None
         doubtful = np.flatnonzero(self.gain <= 0)
         first = doubtful[doubtful < self.best].max(initial=-1) + 1
@@ -90,8 +99,8 @@ class Way:
         return float(self.moved[first]), float(self.moved[last])
 
     def formula(self, step: int, atoms: float) -> str:
-        """The composition at a step, of so many atoms."""
-        amounts = np.round(self.fractions[step] * atoms, 3)
+        """The composition at a step, of so many atoms, or of ten if that is a strange number."""
+        amounts = np.round(self.fractions[step] * (atoms if 1 <= atoms <= 1000 else 10), 3)
         there = amounts > 0
         return format_formula(self.elements[there].tolist(), amounts[there].tolist())
 
@@ -104,6 +113,9 @@ class Explanation:
     ----------
     formula : as given
     energy, uncertainty, hull : eV/atom; the uncertainty is NaN of a single network
+    jump : eV/atom by which the prediction differs a little beside the composition, more than its slopes explain: to a
+        network of attributes oxidation states balance here, and there no longer
+    edge : whether the hull has one here, as at a known phase: its slopes are then those of going there
     slopes : towards each of its elements, by rising atomic number
     within : the best way that exchanges elements that are there
     foreign : ways that bring in one that is not, one for each such element, the best first
@@ -114,6 +126,8 @@ class Explanation:
     energy: float
     uncertainty: float
     hull: float
+    jump: float
+    edge: bool
     slopes: tuple[Slope, ...]
     within: Way | None
     foreign: tuple[Way, ...]
@@ -161,6 +175,8 @@ def explain(formula: str, model: Model, phases: PhaseTable) -> Explanation:
         float(members.mean()),
         _spread(model, members[:, None])[0],
         at_hull,
+        _jump(model, elements, fractions, towards),
+        abs(sum(slope.fraction * slope.hull for slope in towards)) > FLAT,
         towards,
         max(within, key=lambda path: float(path.gain.max()), default=None),
         tuple(sorted(foreign.values(), key=lambda path: -float(path.gain.max()))),
@@ -209,6 +225,16 @@ def _slopes(model: Model, phases: PhaseTable, elements: np.ndarray, fractions: n
         Slope(SYMBOLS[z], *numbers)
         for z, *numbers in zip(elements[0].tolist(), *(column.tolist() for column in columns), strict=True)
     )
+
+
+def _jump(model: Model, elements: np.ndarray, fractions: np.ndarray, towards: tuple[Slope, ...]) -> float:
+    """Of the prediction, from the composition to one beside it, less what the slopes make of that."""
+    if len(towards) < 2:
+        return 0.0
+    way = BESIDE * (np.eye(len(towards))[0] - fractions[0])
+    both = np.vstack([fractions, fractions + way])
+    here, beside = _members(model, np.repeat(elements, 2, axis=0), both).mean(axis=0)
+    return float(beside - here - BESIDE * towards[0].energy)
 
 
 def _steepest(slopes: tuple[Slope, ...]) -> np.ndarray:

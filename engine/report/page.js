@@ -240,7 +240,7 @@ function wayNode(way) {
   const give = way.uncertainty_ev_atom === null ? "" : ` ±${number(way.uncertainty_ev_atom, 3)}`;
   node.append(`${way.direction}, ${number(100 * way.fraction_of_atoms)}%: `, formulaNode(way.formula));
   const beyond = way.beyond_uncertainty_between;
-  node.append(make("div", beyond ? `${way.change_ev_atom > 0 ? "+" : ""}${number(way.change_ev_atom, 3)}${give} eV/atom` : "nothing beyond the uncertainty", "note"));
+  node.append(make("div", beyond || give === "" ? `${way.change_ev_atom > 0 ? "+" : ""}${number(way.change_ev_atom, 3)}${give} eV/atom` : "nothing beyond the uncertainty", "note"));
   return node;
 }
 function directions() {

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from matscreen.engine.lock import locked
 from matscreen.engine.report.contents import contents
 from matscreen.engine.report.figures import (
     categories_figure,
@@ -30,6 +31,11 @@ def write_report(run: Path, filters: Filters) -> Path:
     except ImportError:
         raise InputError("reports need plotly: pip install 'matscreen[report]'") from None
     told = contents(run, filters)
+    with locked(run):  # who holds it takes other temporary files for those of the dead
+        return _written(run, told, get_plotlyjs())
+
+
+def _written(run: Path, told: dict[str, Any], plotly: str) -> Path:
     (run / "report").mkdir(exist_ok=True)
     for name, draw in (
         ("categories", categories_figure),
@@ -42,7 +48,7 @@ def write_report(run: Path, filters: Filters) -> Path:
     if told["properties"]["columns"]:
         save_figure(properties_figure(told), run / "report" / "properties.png")
     page = run / "report.html"
-    text = _page(told, get_plotlyjs())
+    text = _page(told, plotly)
     write_atomically(page, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return page
 

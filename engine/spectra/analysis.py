@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from matscreen.engine.libraries import library
 from matscreen.engine.spectra.data import SpectralData
+from matscreen.models.errors import InputError
 from matscreen.models.files import write_atomically
 from matscreen.models.spectra.training import SpectralModel, SpectralRecipe, fit, load, write
 
@@ -70,7 +72,8 @@ def _read(kept: Path, identity: dict[str, Any], count: int) -> np.ndarray | None
     try:
         told = json.loads(kept.read_text())
         predicted = np.array(told["predicted"], float)
-        return predicted if told["identity"] == identity and predicted.shape == (count,) else None
+        sound = told["identity"] == identity and predicted.shape == (count,) and np.isfinite(predicted).all()
+        return predicted if sound else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -87,7 +90,7 @@ def whole_model(
     data: SpectralData, recipe: SpectralRecipe, out: Path, report: Report = lambda *_: None
 ) -> SpectralModel:
     """Networks that learnt from all samples, in `out`; those that are there if they did, by the same recipe."""
-    if out.is_file() and out.with_suffix(".json").is_file():
+    with suppress(InputError):  # none there, or one that was interrupted as it was written
         there = load(out)
         trained = {key: tuple(v) if isinstance(v, list) else v for key, v in there.card["training"].items()}
         if there.card.get("data_sha256") == data.checksum and all(

@@ -69,6 +69,12 @@ def read_samples(path: Path, value: str) -> SpectralData:
         elements, points, spectra, fractions, values = _of_hdf5(path, value)
     else:
         elements, points, spectra, fractions, values = _of_table(path, value)
+    if [a.ndim for a in (spectra, fractions, points, values)] != [2, 2, 1, 1]:
+        raise InputError(f"{path}: spectra, composition, wavenumber and {value} are not of 2, 2, 1 and 1 dimensions")
+    if spectra.shape != (len(values), len(points)) or fractions.shape != (len(values), len(elements)):
+        raise InputError(f"{path}: spectra {spectra.shape}, composition {fractions.shape} and {value} do not fit")
+    if len(set(elements)) < len(elements):
+        raise InputError(f"{path}: an element comes twice")
     if len(elements) < 2 or len(points) < LEAST_POINTS:
         found = f"{len(elements)} columns of elements and {len(points)} of wavenumbers"
         raise InputError(f"{path}: {found}; at least 2 and {LEAST_POINTS} are needed")
@@ -78,12 +84,14 @@ def read_samples(path: Path, value: str) -> SpectralData:
         finite = np.isfinite(numbers.reshape(len(numbers), -1)).all(axis=1)
         for row in np.flatnonzero(~finite):
             raise InputError(f"{path}: row {row + 1}: {what} is not a finite number")
+    if np.ptp(values) == 0:
+        raise InputError(f"{path}: {value} is the same for all samples: there is nothing to learn")
     total = fractions.sum(axis=1)
     for row in np.flatnonzero((fractions < 0).any(axis=1) | (np.minimum(abs(total - 1), abs(total / 100 - 1)) > WHOLE)):
         raise InputError(f"{path}: row {row + 1}: fractions of atoms add up to {total[row]:g}, or one is negative")
     order = np.argsort(points)
-    if (np.diff(points[order]) <= 0).any():
-        raise InputError(f"{path}: a wavenumber comes twice")
+    if not (np.diff(points[order]) > 0).all():
+        raise InputError(f"{path}: a wavenumber comes twice, or is no number")
     return SpectralData(
         tuple(elements),
         value,
@@ -107,6 +115,8 @@ def _of_table(path: Path, value: str) -> _Columns:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable: {str(error).splitlines()[0][:200]}") from None
     names = [name.strip() for name in table.column_names]
+    if value in ATOMIC_NUMBERS or _is_number(value):
+        raise InputError(f"{path}: {value!r} names an element or a wavenumber, not a property")
     if value not in names:
         others = [name for name in names if name not in ATOMIC_NUMBERS and not _is_number(name)]
         raise InputError(f"{path}: no column {value!r}; --property takes one of {', '.join(others[:20]) or 'none'}")
@@ -164,12 +174,6 @@ def _of_hdf5(path: Path, value: str) -> _Columns:
         raise InputError(
             f"{path}: not readable: {(str(error) or type(error).__name__).splitlines()[0][:200]}"
         ) from None
-    if (
-        spectra.shape != (len(values), len(points))
-        or fractions.shape != (len(values), len(elements))
-        or points.ndim != 1
-    ):
-        raise InputError(f"{path}: spectra {spectra.shape}, composition {fractions.shape} and {value} do not fit")
     if unknown := [name for name in elements if name not in ATOMIC_NUMBERS]:
         raise InputError(f"{path}: {unknown[0]!r} is no element")
     return elements, points, spectra, fractions, values

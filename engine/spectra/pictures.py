@@ -19,6 +19,9 @@ MOST_PAIRS, MOST_RATIOS = 6, 3
 THERE = 1e-6
 """Least fraction of an element that is in a sample."""
 
+_MAIN = (0, 1)
+"""The two elements that there is most of, whose ratio a row of panels has."""
+
 POWER = 0.2
 """Of a slope, for the length of its arrow (fig. S1)."""
 
@@ -92,11 +95,32 @@ def first_layer_picture(elements: tuple[str, ...], weights: np.ndarray, path: Pa
     save_figure(drawn, path)
 
 
+def in_plane(slopes: np.ndarray, fractions: np.ndarray, a: int, b: int) -> np.ndarray:
+    """(N, 2) derivatives by the fractions of elements `a` and `b`, for which all others make way in proportion.
+
+    Of slopes (N, E) towards elements: towards `a` its own fraction grows by 1 − x_a while that of `b` shrinks by x_b.
+    """
+    x, y = fractions[:, a], fractions[:, b]
+    steps = np.stack([np.stack([1 - x, -y], axis=1), np.stack([-x, 1 - y], axis=1)], axis=1)
+    found: np.ndarray = np.linalg.solve(steps, slopes[:, [a, b], None])[..., 0]
+    return found
+
+
+def arrow_lengths(slopes: np.ndarray, strongest: float) -> np.ndarray:
+    """(N, 2) arrows of slopes (N, 2): as long as their strength to the power `POWER`, 1 for the strongest."""
+    strength = np.maximum(np.sqrt((slopes**2).sum(axis=1, keepdims=True)), 1e-12)
+    arrows: np.ndarray = slopes / strength * (strength / max(strongest, 1e-12)) ** POWER
+    return arrows
+
+
 def arrows_picture(data: SpectralData, slopes: Slopes, path: Path) -> None:
     """Measured values over two alloying elements at ratios of the two main ones, arrows to where they rise (fig. S1).
 
-    Samples of a panel hold no other element. The length of an arrow is its slope to the power `POWER`.
+    Samples of a panel hold no other element. The length of an arrow is its slope to the power `POWER`. Without two
+    elements beside the main ones there is nothing to draw, and nothing is written.
     """
+    if len(data.elements) < len(_MAIN) + 2:
+        return
     main = np.sort(np.argsort(data.fractions.mean(axis=0))[-2:])
     others = [k for k in range(len(data.elements)) if k not in main]
     ratio = data.fractions[:, main[0]] / np.maximum(data.fractions[:, main[1]], 1e-9)
@@ -112,16 +136,15 @@ def arrows_picture(data: SpectralData, slopes: Slopes, path: Path) -> None:
     axes = drawn.subplots(len(ratios), len(pairs), squeeze=False, sharex=True, sharey=True)
     mean = slopes.elements.mean(axis=0)
     low, high = np.quantile(data.values, [0.02, 0.98])
-    longest = np.abs(mean[:, others]).max() ** POWER
+    everywhere = [in_plane(mean[of(pair)], data.fractions[of(pair)], *pair) for pair in pairs]
+    strongest = max(float(np.sqrt((one**2).sum(axis=1)).max(initial=0)) for one in everywhere)
     for down, wanted in enumerate(ratios):
         for across, (a, b) in enumerate(pairs):
             rows = np.flatnonzero(of((a, b)) & (np.abs(ratio - wanted) < 0.02 * wanted))
             panel = axes[down, across]
             x, y = 100 * data.fractions[rows, a], 100 * data.fractions[rows, b]
             coloured = panel.scatter(x, y, c=data.values[rows], s=26, cmap="viridis", vmin=low, vmax=high, lw=0)
-            way = mean[rows][:, [a, b]]
-            strength = np.maximum(np.sqrt((way**2).sum(axis=1, keepdims=True)), 1e-12)
-            along = way / strength * strength**POWER / max(longest, 1e-12)
+            along = arrow_lengths(in_plane(mean[rows], data.fractions[rows], a, b), strongest)
             panel.quiver(x, y, *along.T, angles="xy", scale_units="width", scale=14, width=0.006, color="0.15")
             names = [data.elements[k] for k in (a, b)]
             panel.set(xlabel=f"% {names[0]}", ylabel=f"% {names[1]}")

@@ -21,6 +21,8 @@ ALLOYING = ELEMENTS[2:]
 RATIOS = (1.083, 1.006, 0.926)
 """Bi to V."""
 SAMPLES = 1379
+BLOCK = 2000
+"""Spectra made at a time."""
 MOST = 0.08
 """Fraction of an alloying element."""
 WAVENUMBERS = np.arange(80.0, 1335.0, 2.0)
@@ -69,7 +71,8 @@ def simulate(seed: int, samples: int = SAMPLES, noise: float = 0.12) -> Simulate
         row[:2] = np.array([ratio, 1]) / (1 + ratio) * (1 - row.sum())
     made = rng.normal(0, 0.6, samples)
     x, h = torch.from_numpy(fractions), torch.from_numpy(made)
-    clean = spectrum(x, h).numpy()
+    parts = zip(torch.split(x, BLOCK), torch.split(h, BLOCK), strict=True)
+    clean = np.concatenate([spectrum(*part).numpy() for part in parts])
     counts = 4000 * clean
     background = rng.uniform(0.01, 0.06, (samples, 1)) * np.exp(-np.linspace(0, rng.uniform(0, 2), clean.shape[1]))
     noisy = (rng.poisson(counts) / 4000 + background) * rng.uniform(0.95, 1.05, (samples, 1))

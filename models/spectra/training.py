@@ -119,6 +119,15 @@ def scales_of(spectra: np.ndarray, fractions: np.ndarray, values: np.ndarray) ->
     )
 
 
+def _scales(told: dict[str, Any], elements: int) -> Scales:
+    """Of a card; TypeError, KeyError or ValueError if there are none in it."""
+    value, spectrum = (tuple(float(number) for number in told[name]) for name in ("value", "spectrum"))
+    mean, spread = ([float(number) for number in side] for side in told["fraction"])
+    if [len(side) for side in (value, spectrum, mean, spread)] != [2, 2, elements, elements]:
+        raise ValueError("its card tells of other inputs")
+    return Scales((value[0], value[1]), (spectrum[0], spectrum[1]), (mean, spread))
+
+
 def fit(
     spectra: np.ndarray,
     fractions: np.ndarray,
@@ -153,7 +162,8 @@ def fit(
         or counts[0] < recipe.batch
     ):
         raise InputError(f"every network must learn from as many samples, at least a batch ({recipe.batch}) of them")
-    scales = scales_of(spectra, fractions, values)
+    seen = learnt.any(axis=0)
+    scales = scales_of(spectra[seen], fractions[seen], values[seen])
     device = here().device
     s = scales.spectra(torch.from_numpy(np.ascontiguousarray(spectra, np.float32))).to(device)
     x = scales.fractions(torch.from_numpy(np.ascontiguousarray(fractions, np.float32))).to(device)
@@ -225,9 +235,11 @@ def load(path: Path) -> SpectralModel:
     """What `write` wrote; InputError for none such, or one that is damaged."""
     card, tensors = read(path, ARCHITECTURE)
     with usable(path):
-        told = {key: tuple(v) if isinstance(v, list) else v for key, v in card["plan"].items()}
+        told = {key: tuple(v) if isinstance(v, list) else v for key, v in dict(card["plan"]).items()}
         plan = Plan(**told)  # type: ignore[arg-type]
         ensemble = SpectralEnsemble(plan, card["points"], len(card["elements"]), tuple(range(card["members"])))
         ensemble.load_state_dict(tensors)
-        scales = Scales(*(tuple(card["scales"][name]) for name in ("value", "spectrum", "fraction")))
+        scales = _scales(card["scales"], len(card["elements"]))
+        if not isinstance(card["training"], dict):
+            raise TypeError("its card tells of no training")
     return SpectralModel(card, ensemble.eval().to(here().device), scales)

@@ -11,12 +11,12 @@ import pytest
 
 from matscreen import models
 from matscreen.engine import PhaseTable
-from matscreen.engine.explain.pictures import CORNERS, triangle
+from matscreen.engine.explain.pictures import triangle
 from matscreen.engine.explain.stability import MOST, STEPS, explain
 from matscreen.engine.explain.triangle import explain_triangle
 from matscreen.models import Model
 from matscreen.models.errors import InputError
-from matscreen.models.formula import composition_arrays, parse_formula
+from matscreen.models.formula import composition_arrays
 
 FORMULAS = ["LiFePO4", "MgS4O5", "Na0.8CoO2"]
 
@@ -103,22 +103,53 @@ def test_an_element_by_itself(model: Model, phases: PhaseTable) -> None:
     assert [slope.distance for slope in found.slopes] == [0]
 
 
+ENDS = np.array([[2 / 3, 1 / 3, 0, 0], [0, 3 / 5, 0, 2 / 5], [0, 5 / 7, 2 / 7, 0]])
+"""Li2O, Fe2O3 and P2O5 in Li, O, P and Fe."""
+
+
+def test_a_single_network_does_not_know_what_it_does_not_know(
+    phases: PhaseTable, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = explain("Fe2O3", models.load("elemnet-oqmd"), phases)
+    assert all(way.stretch is None for way in found.foreign)
+    assert run("explain", "Fe2O3", "--model", "elemnet-oqmd", "--top", "2") == 0
+    said = capsys.readouterr().out
+    assert said.count("whose uncertainty is unknown") == 3
+    assert "beyond the uncertainty" not in said
+
+
+def test_what_jumps_and_what_has_an_edge_is_told(
+    model: Model, phases: PhaseTable, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    balanced, loose = explain("MgAl2O4", model, phases), explain("Li1.1037Fe0.9371P1.2113O4.0917", model, phases)
+    assert balanced.jump > 0.2
+    assert balanced.edge
+    assert abs(loose.jump) < 0.01
+    assert not loose.edge
+    assert run("explain", "MgAl2O4", "--top", "0") == 0
+    said = capsys.readouterr().out
+    assert "has an edge here" in said
+    assert "prediction jumps by +0." in said
+
+
 def test_a_triangle(model: Model, phases: PhaseTable) -> None:
     corners = ["Li2O", "Fe2O3", "P2O5"]
     found = explain_triangle(corners, model, phases)
+    grid = {tuple(np.round(20 * shares).astype(int).tolist()): row for row, shares in enumerate(found.shares)}
     np.testing.assert_array_equal(found.shares, triangle(20))
     np.testing.assert_allclose(found.shares.sum(axis=1), 1)
     flat = np.abs((found.shares * found.slopes).sum(axis=1)) < 1e-3
     assert flat.mean() > 0.9  # the others lie on an edge of the hull
-    ends = []
-    for corner in corners:
-        amounts = parse_formula(corner)
-        ends.append([amounts.get(z, 0) / sum(amounts.values()) for z in (3, 8, 15, 26)])
-    row = 40
-    x = found.shares[row] @ np.array(ends)
+    smooth = models.load("elemnet-oqmd")  # to which nothing balances
+    row, step = grid[7, 6, 7], 1e-4
+    for k, slope in enumerate(explain_triangle(corners, smooth, phases).slopes[row]):
+        ahead = found.shares[row] + step * (np.eye(3)[k] - found.shares[row])
+        both = np.stack([found.shares[row], ahead]) @ ENDS
+        here, there = distance(smooth, phases, np.array([3, 8, 15, 26], np.uint8), both)
+        assert slope == pytest.approx((there - here) / step, abs=0.15)
+    x = found.shares[row] @ ENDS
     elements = np.array([3, 8, 15, 26], np.uint8)
     assert found.distance[row] == pytest.approx(distance(model, phases, elements, x[None])[0], abs=2e-5)
-    assert len(CORNERS) == 3
     for wrong, told in ((corners[:2], "three|3 corners"), (["Li2O", "Li4O2", "P2O5"], "corners of no triangle")):
         with pytest.raises(InputError, match=told):
             explain_triangle(wrong, model, phases)

@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matscreen import models
 from matscreen.engine import CompositionSpace, PhaseTable, scan, schema
+from matscreen.engine.properties import parse
 from matscreen.engine.refine import REFINED, refine, rounded
+from matscreen.engine.search.run import search
 from matscreen.models import Model
 from matscreen.models.errors import InputError
-from matscreen.models.formula import parse_formula
+from matscreen.models.formula import composition_arrays, parse_formula
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,47 @@ def test_a_scan_of_what_balances_stays_so(tmp_path: Path, model: Model, phases: 
     found = refine(run.path, 20, 18)
     assert len(found.table)
     assert all(found.table["charge_balanced"].to_pylist())
+
+
+def test_properties_that_were_wanted_are_kept(tmp_path: Path, model: Model, phases: PhaseTable) -> None:
+    wanted = (parse("bulk_modulus:>100"),)
+    space = CompositionSpace("Ti-Fe-B", max_atoms=8)
+    run = scan(space, model=model, phases=phases, out=tmp_path / "run", threshold=-0.3, properties=wanted)
+    found = refine(run.path, 10, 14).table["formula"].to_pylist()
+    assert found
+    assert (models.load("properties-aflow").predict(found)[:, 1] > 100).all()
+
+
+def test_one_network_and_nothing_found(tmp_path: Path, phases: PhaseTable) -> None:
+    alone = models.load("elemnet-oqmd")
+    space = CompositionSpace("Li-Fe-P-O", max_atoms=7)
+    run = scan(space, model=alone, phases=phases, out=tmp_path / "run", threshold=0.0)
+    found = refine(run.path, 10, 14)
+    assert found.beyond is None
+    assert found.table["change_uncertainty_ev_atom"].null_count == len(found.table) > 0
+    empty = scan(CompositionSpace("Li-Fe-O"), model=alone, phases=phases, out=tmp_path / "empty", threshold=5.0)
+    nothing = refine(empty.path, 5, 14)
+    assert (nothing.started, len(nothing.table)) == (0, 0)
+
+
+def test_a_balanced_start_is_left(tmp_path: Path, model: Model, phases: PhaseTable) -> None:
+    """On the way nothing balances to the network, so that no step leads down; whole atoms beside it are tried."""
+    space = CompositionSpace("Mg-Al-O", arity=(3,), max_atoms=7, require="O")
+    run = scan(space, model=model, phases=phases, out=tmp_path / "run", threshold=-1.0, charge_neutral=True)
+    assert "MgAl2O4" in run.candidates["formula"].to_pylist()
+    found = refine(run.path, 20, 20)
+    assert len(set(found.table["formula"].to_pylist()) - set(run.candidates["formula"].to_pylist())) > 0
+    assert found.table["known"].to_pylist() == [
+        phases.nearest(*composition_arrays([formula]))[1][0] < schema.SAME
+        for formula in found.table["formula"].to_pylist()
+    ]
+
+
+def test_a_search_has_no_grid(tmp_path: Path, model: Model, phases: PhaseTable) -> None:
+    space = CompositionSpace("Li-Fe-O")
+    run = search(space, model, phases, tmp_path / "run", [("hull_distance_ev_atom", 1)], evaluations=20, batch=20)
+    with pytest.raises(InputError, match="has no grid"):
+        refine(run.path, 5, 20)
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(6, 100))

@@ -21,6 +21,7 @@ from matscreen.engine.spectra.analysis import (
     whole_model,
 )
 from matscreen.engine.spectra.data import SpectralData, read_samples, write_samples
+from matscreen.engine.spectra.pictures import arrow_lengths, arrows_picture, in_plane
 from matscreen.models.errors import InputError
 from matscreen.models.spectra.simulation import ELEMENTS, simulate
 from matscreen.models.spectra.training import SpectralModel, SpectralRecipe
@@ -97,6 +98,32 @@ def test_bad_files(data: SpectralData, tmp_path: Path) -> None:
         read_samples(tmp_path / "c.h5", "performance")
     with pytest.raises(InputError, match="no such file"):
         read_samples(tmp_path / "d.csv", "performance")
+    good = {"wavenumber": data.wavenumbers, "spectra": data.spectra, "composition": data.fractions, "p": data.values}
+    wrong = {
+        "are not of 2, 2, 1 and 1 dimensions": {"p": np.float64(1)},
+        "dimensions": {"wavenumber": np.float64(1)},
+        "of 2, 2, 1": {"p": data.fractions},
+        "do not fit": {"spectra": data.spectra[:, 1:]},
+        "a wavenumber comes twice, or is no number": {"wavenumber": np.full(len(data.wavenumbers), np.nan)},
+        "is the same for all samples": {"p": np.ones(len(data.values))},
+    }
+    for told, change in wrong.items():
+        with h5py.File(tmp_path / "e.h5", "w") as file:
+            for name, content in (good | change).items():
+                file[name] = content
+            file["composition"].attrs["elements"] = list(ELEMENTS)
+        with pytest.raises(InputError, match=told):
+            read_samples(tmp_path / "e.h5", "p")
+    with h5py.File(tmp_path / "e.h5", "r+") as file:
+        del file["p"]
+        file["p"] = data.values
+        file["composition"].attrs["elements"] = ["Bi", *ELEMENTS[:1], *ELEMENTS[2:]]
+    with pytest.raises(InputError, match="an element comes twice"):
+        read_samples(tmp_path / "e.h5", "p")
+    write_samples(data, tmp_path / "f.parquet")
+    for value in ("Bi", "80"):
+        with pytest.raises(InputError, match="names an element or a wavenumber"):
+            read_samples(tmp_path / "f.parquet", value)
     with pytest.raises(InputError, match=r"\.csv or \.parquet"):
         write_samples(data, tmp_path / "samples.xlsx")
 
@@ -137,6 +164,9 @@ def test_a_model_of_other_data_is_not_taken(data: SpectralData, model: SpectralM
     for change in (data, data, replace(data, values=data.values + 1)):
         whole_model(change, QUICK, out, lambda *_: epochs.append(1))
     assert len(epochs) == 2 * sum(QUICK.epochs)
+    out.write_bytes(out.read_bytes()[:-1])  # as if it had been killed between weights and card
+    whole_model(change, QUICK, out, lambda *_: epochs.append(1))
+    assert len(epochs) == 3 * sum(QUICK.epochs)
 
 
 def test_attributions_add_up(data: SpectralData, model: SpectralModel) -> None:
@@ -157,6 +187,25 @@ def test_slopes_keep_the_sum(data: SpectralData, model: SpectralModel) -> None:
     np.testing.assert_allclose(still.elements, found.elements, atol=1e-5 * size)
     shaken = smoothed(model, data, noise=1.0, draws=2)
     assert not np.allclose(shaken.points, found.points, atol=1e-3 * np.abs(found.points).max())
+
+
+def test_arrows_are_derivatives() -> None:
+    """Of a plane over two fractions, which slopes towards elements see askew."""
+    x = np.array([[0.5, 0.4, 0.06, 0.04], [0.45, 0.45, 0.02, 0.08]])
+    gradient = np.array([0.0, 0.0, 3.0, -2.0])
+    towards = gradient - x @ gradient[:, None]
+    np.testing.assert_allclose(in_plane(towards, x, 2, 3), [[3, -2], [3, -2]], rtol=1e-9)
+    arrows = arrow_lengths(np.array([[3.0, 4.0], [0.0, -5.0], [5 / 32, 0]]), 5.0)
+    np.testing.assert_allclose(arrows, [[0.6, 0.8], [0, -1], [0.5, 0]])  # (1/32)^0.2 = 1/2
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_few_elements(count: int, data: SpectralData, tmp_path: Path) -> None:
+    fractions = data.fractions[:, :count] / data.fractions[:, :count].sum(axis=1, keepdims=True)
+    few = replace(data, elements=ELEMENTS[:count], fractions=fractions)
+    model = whole_model(few, replace(QUICK, epochs=(1, 1, 1)), tmp_path / "m.safetensors")
+    arrows_picture(few, slopes(model, few), tmp_path / "arrows.png")
+    assert not (tmp_path / "arrows.png").exists()
 
 
 def test_units_are_aligned(rng: np.random.Generator) -> None:

@@ -132,8 +132,8 @@ def test_in_and_out_of_a_file(made: Simulated, model: SpectralModel, tmp_path: P
     np.testing.assert_allclose(found, kept, atol=0.02 * made.values.std())  # weights are kept in half precision
     card = json.loads(out.with_suffix(".json").read_text())
     assert card["members"] == 2
-    for key in ("plan", "scales", "points", "elements"):
-        out.with_suffix(".json").write_text(json.dumps({k: v for k, v in card.items() if k != key}))
+    for change in ({"plan": 1}, {"scales": {}}, {"points": 9}, {"elements": ["Bi"]}, {"training": None}):
+        out.with_suffix(".json").write_text(json.dumps(card | change))
         with pytest.raises(InputError, match="no network that can be used"):
             load(out)
     out.with_suffix(".json").write_text(json.dumps(card))
@@ -150,15 +150,35 @@ def test_the_same_again(made: Simulated) -> None:
         assert torch.equal(weight, second.ensemble.weights[name])
 
 
-def test_stages_train_their_own_layers(made: Simulated) -> None:
-    """The first does not touch the composition's branch, the second not the spectrum's."""
-    quick = replace(QUICK, epochs=(2, 0, 0))
+@pytest.mark.parametrize(
+    ("epochs", "layers"),
+    [
+        ((2, 0, 0), ("convolution", "of_spectrum")),
+        ((0, 2, 0), ("dense", "of_composition")),
+        ((0, 0, 2), ("convolution", "dense", "of_both")),
+    ],
+)
+def test_stages_train_their_own_layers(epochs: tuple[int, int, int], layers: tuple[str, ...], made: Simulated) -> None:
+    """Those that the third goes on from are those of the first two: they have no others."""
     learnt = np.ones((1, 100), bool)
-    found = fit(made.spectra[:100], made.fractions[:100], made.values[:100], learnt, quick).ensemble.weights
+    part = made.spectra[:100], made.fractions[:100], made.values[:100]
+    found = fit(*part, learnt, replace(QUICK, epochs=epochs)).ensemble.weights
     fresh = SpectralEnsemble(Plan(), made.spectra.shape[1], 7, (0,)).weights
     for name, weight in fresh.items():
-        trained = name.startswith(("convolution", "of_spectrum"))
-        assert torch.equal(weight, found[name]) != trained, name
+        assert torch.equal(weight, found[name]) != name.startswith(layers), name
+
+
+def test_what_is_held_out_says_nothing(made: Simulated) -> None:
+    """Not by its scale either."""
+    learnt = np.ones((1, 120), bool)
+    learnt[:, 100:] = False
+    values = made.values[:120].copy()
+    found = []
+    for _ in range(2):
+        model = fit(made.spectra[:120], made.fractions[:120], values, learnt, replace(QUICK, epochs=(1, 1, 1)))
+        found.append(model.members(made.spectra[:120], made.fractions[:120]))
+        values[100:] += 100
+    np.testing.assert_array_equal(*found)
 
 
 def test_what_cannot_be_learnt(made: Simulated) -> None:
