@@ -155,7 +155,7 @@ def _spectra() -> dict[str, Target]:
         {
             "Bi": [0.5] * count,
             "V": [0.5] * count,
-            "p": [1.0] * count,
+            "p": range(count),
             **{f"{x:g}": y for x, y in zip(points, intensities.T, strict=True)},
         }
     )
@@ -163,7 +163,7 @@ def _spectra() -> dict[str, Target]:
     pyarrow.csv.write_csv(table, text)
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
-        file["wavenumber"], file["spectra"], file["p"] = points, intensities, np.ones(count)
+        file["wavenumber"], file["spectra"], file["p"] = points, intensities, np.arange(count)
         file["composition"] = np.full((count, 2), 0.5)
         file["composition"].attrs["elements"] = ["Bi", "V"]
 
