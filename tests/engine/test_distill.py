@@ -32,7 +32,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory, phases: PhaseTable) -> Mode
     for suffix in (".safetensors", ".json"):
         shutil.copy(SHIPPED / f"elemnet-oqmd{suffix}", folder)
     teacher = models.load(folder / "elemnet-oqmd.safetensors")
-    recipe = replace(RECIPE, epochs=20, batch=64)
+    recipe = replace(RECIPE, epochs=12, batch=64)
     return distill(teacher, phases, samples=4000, calibrate=5000, recipe=recipe, space=SPACE)
 
 

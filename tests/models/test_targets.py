@@ -28,7 +28,7 @@ from matscreen.models.split import Split, parts, split_of
 from matscreen.models.tables import DataError
 from matscreen.models.target import Target
 
-QUICK = Recipe(epochs=25, batch=32, learning_rate=2e-3, weight_decay=0.1, anchors=1)
+QUICK = Recipe(epochs=12, batch=32, learning_rate=2e-3, weight_decay=0.1, anchors=1)
 
 
 @pytest.fixture
@@ -154,9 +154,9 @@ def test_metrics_leave_out_what_is_unknown() -> None:
 
 
 def test_an_ensemble_is_its_members(compounds: Path, tmp_path: Path) -> None:
-    model = fit("pairnet", compounds, tmp_path / "three.safetensors", replace(QUICK, epochs=8), members=3)
+    model = fit("pairnet", compounds, tmp_path / "three.safetensors", replace(QUICK, epochs=4), members=3)
     alone = [
-        fit("pairnet", compounds, tmp_path / f"{n}.safetensors", replace(QUICK, epochs=8, seed=n), split=Split(0))
+        fit("pairnet", compounds, tmp_path / f"{n}.safetensors", replace(QUICK, epochs=4, seed=n), split=Split(0))
         for n in range(3)
     ]
     formulas = ["LiF", "Fe2O3", "ZnS", "NaCl"]

@@ -100,7 +100,7 @@ def test_a_killed_training_ends_with_the_same_weights(compounds: Path, tmp_path:
 
 
 def test_fit_learns_and_writes_a_model(compounds: Path, tmp_path: Path) -> None:
-    recipe = Recipe(epochs=30, batch=32, learning_rate=1e-3, anchors=1)
+    recipe = Recipe(epochs=12, batch=32, learning_rate=1e-3, anchors=1)
     model = fit("elemnet", compounds, tmp_path / "m.safetensors", recipe)
     metrics = model.card["metrics"]
     data, _ = dataset.load_clean(compounds)
@@ -112,7 +112,7 @@ def test_fit_learns_and_writes_a_model(compounds: Path, tmp_path: Path) -> None:
 
 
 def test_a_deep_network_of_attributes_learns(compounds: Path, tmp_path: Path) -> None:
-    recipe = Recipe(epochs=50, batch=32, learning_rate=2e-3, weight_decay=0.0, anchors=0)
+    recipe = Recipe(epochs=20, batch=32, learning_rate=2e-3, weight_decay=0.0, anchors=0)
     model = fit("irnet-17", compounds, tmp_path / "m.safetensors", recipe)
     data, _ = dataset.load_clean(compounds)
     spread = float(np.abs(data.energies - np.median(data.energies)).mean())
@@ -124,7 +124,7 @@ def test_a_deep_network_of_attributes_learns(compounds: Path, tmp_path: Path) ->
 
 def test_dropout_in_prediction(compounds: Path, tmp_path: Path) -> None:
     """Validation then drops too, and the card tells the errors with and without."""
-    dropping = Recipe(epochs=12, batch=32, anchors=1, dropout=(0.3, 0.3, 0.3, 0.3), predict_with_dropout=True)
+    dropping = Recipe(epochs=5, batch=32, anchors=1, dropout=(0.3, 0.3, 0.3, 0.3), predict_with_dropout=True)
     cards = {
         recipe: fit("elemnet", compounds, tmp_path / f"{n}.safetensors", recipe).card
         for n, recipe in enumerate((dropping, replace(dropping, predict_with_dropout=False)))

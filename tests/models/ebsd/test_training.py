@@ -34,10 +34,10 @@ def grid() -> np.ndarray:
 def test_it_learns(
     representation: str, loss: str, crystal: Crystal, geometry: Geometry, grid: np.ndarray, tmp_path: Path
 ) -> None:
-    recipe = replace(QUICK, epochs=40, representation=representation, loss=loss)
+    recipe = replace(QUICK, epochs=28, representation=representation, loss=loss)
     model = fit("small", crystal, geometry, grid, tmp_path / "m.safetensors", recipe)
     history = model.card["training"]["epochs_run"]
-    assert history == 40
+    assert history == 28
     q = torch.from_numpy(grid)
     found = model.orientations(disturbed(crystal, geometry, q, CLEAN))
     off = np.degrees(disorientation_angle(found, grid))
