@@ -35,6 +35,9 @@ REACHES = 0.08 * 0.5 ** np.arange(7)
 IMPROVED = 1e-5
 """eV/atom; a step that brings less ends the way."""
 
+LEAST = 1e-3
+"""eV/atom; a formula that is lower by less is no better."""
+
 MOST_ATOMS = 200
 """In a formula that amounts of eight bits hold."""
 
@@ -216,7 +219,7 @@ def _compared(
     spread = scale * after.std(axis=0, ddof=1) if several else nothing
     doubt = scale * (after - before).std(axis=0, ddof=1) if several else nothing
     formulas = [format_formula(own[own > 0], n[own > 0]) for own, n in zip(elements[rows], found[rows], strict=True)]
-    order = [i for i in np.lexsort((formulas, distance)).tolist() if change[i] < 0]
+    order = [i for i in np.lexsort((formulas, distance)).tolist() if change[i] < -LEAST]
     kept = list({formulas[i]: i for i in reversed(order)}.values())[::-1]  # the lowest start of those that end alike
     neutral = is_charge_neutral(elements[rows], found[rows])
     columns = {

@@ -28,8 +28,8 @@ def refine(
     say(f"{run / REFINED}")
     best = rundir.read_candidates(run, 1)["hull_distance_ev_atom"].to_pylist()
     beyond = "" if found.beyond is None else f", {found.beyond} by more than the uncertainty of the difference"
-    formulas = f"{len(found.table)} formulas of up to {max_atoms} atoms"
-    say(f"from {found.started} candidates to {formulas} that lie lower{beyond}")
+    formulas = f"{len(found.table)} formula{'' if len(found.table) == 1 else 's'} of up to {max_atoms} atoms"
+    say(f"from {found.started} candidates to {formulas} that would lie lower{beyond}")
     if len(found.table):
         lowest = found.table["hull_distance_ev_atom"][0].as_py()
         say(f"the lowest lies {lowest:+.3f} eV/atom from the hull; the lowest of the grid {best[0]:+.3f}")
