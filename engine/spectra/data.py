@@ -18,6 +18,8 @@ from matscreen.models.files import is_file, write_atomically
 
 HEADINGS = 5
 """Lines among which the names of a CSV file's columns are looked for; the published file has them in the second."""
+MOST_NUMBERS = 100
+"""In an HDF5 dataset for each byte of its file: more would be made up, for as long as memory lasts."""
 LEAST_POINTS = 16
 LEAST_SAMPLES = 50
 WHOLE = 0.02
@@ -112,9 +114,9 @@ def _of_table(path: Path, value: str) -> _Columns:
         else:
             options = pa.csv.ReadOptions(skip_rows=_heading(path))
             table = pa.csv.read_csv(path, read_options=options)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        names = [name.strip() for name in table.column_names]
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: not readable: {str(error).splitlines()[0][:200]}") from None
-    names = [name.strip() for name in table.column_names]
     if value in ATOMIC_NUMBERS or _is_number(value):
         raise InputError(f"{path}: {value!r} names an element or a wavenumber, not a property")
     if value not in names:
@@ -162,6 +164,10 @@ def _of_hdf5(path: Path, value: str) -> _Columns:
             for name in ("wavenumber", "spectra", "composition", value):
                 if not isinstance(file.get(name), h5py.Dataset):
                     raise InputError(f"{path}: no dataset {name!r}; there are {', '.join(file)}")
+                if file[name].size > MOST_NUMBERS * path.stat().st_size:
+                    raise InputError(
+                        f"{path}: {name} is said to hold {file[name].size:,} numbers, too many for its file"
+                    )
             points, spectra, fractions, values = (
                 np.asarray(file[name], np.float64) for name in ("wavenumber", "spectra", "composition", value)
             )

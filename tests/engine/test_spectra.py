@@ -120,7 +120,17 @@ def test_bad_files(data: SpectralData, tmp_path: Path) -> None:
         file["composition"].attrs["elements"] = ["Bi", *ELEMENTS[:1], *ELEMENTS[2:]]
     with pytest.raises(InputError, match="an element comes twice"):
         read_samples(tmp_path / "e.h5", "p")
+    with h5py.File(tmp_path / "g.h5", "w") as file:
+        for name, content in (good | {"spectra": np.zeros(1)}).items():
+            shape = (10**6, 10**6) if name == "spectra" else np.shape(content)
+            file.create_dataset(name, shape, maxshape=(None,) * len(shape), chunks=True)  # nothing is in it
+    with pytest.raises(InputError, match="said to hold 1,000,000,000,000 numbers"):
+        read_samples(tmp_path / "g.h5", "p")
     write_samples(data, tmp_path / "f.parquet")
+    content = (tmp_path / "f.parquet").read_bytes()
+    (tmp_path / "g.parquet").write_bytes(content.replace(b"performance", b"perform\xff\xfece"))
+    with pytest.raises(InputError, match="not readable"):
+        read_samples(tmp_path / "g.parquet", "performance")
     for value in ("Bi", "80"):
         with pytest.raises(InputError, match="names an element or a wavenumber"):
             read_samples(tmp_path / "f.parquet", value)
