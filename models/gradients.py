@@ -11,7 +11,6 @@ from matscreen.kernels.embedding import Tables
 from matscreen.kernels.features import attribute_slopes, composition_features
 from matscreen.kernels.mlp import Layers
 from matscreen.models.device import here
-from matscreen.models.elements import SYMBOLS
 from matscreen.models.encoding import LARGEST
 from matscreen.models.member import Member
 from matscreen.models.model import Model, ModelError
@@ -51,9 +50,6 @@ def slopes(
     """
     if not 0 <= output < model.target.outputs:
         raise ModelError(f"{model.name} has no output {output}")
-    unknown = sorted(set(np.unique(elements).tolist()) - {0, *model.elements.tolist()})
-    if unknown:
-        raise ModelError(f"model {model.name} does not know {SYMBOLS[unknown[0]]}")
     fractions = amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)
     run = _differences if backend == "reference" else _backwards
     parts = [slice(start, start + ROWS) for start in range(0, max(len(elements), 1), ROWS)]
@@ -76,9 +72,7 @@ def on_simplex(slopes: np.ndarray, elements: np.ndarray) -> np.ndarray:
 def _backwards(model: Model, elements: np.ndarray, fractions: np.ndarray, output: int) -> np.ndarray:
     """By one pass back through each network."""
     device = here().device
-    place = np.zeros(256, np.int64)
-    place[model.elements] = np.arange(len(model.elements))
-    places = torch.from_numpy(place[elements]).to(device)
+    places = torch.from_numpy(model.places(elements).astype(np.int64)).to(device)
     x = torch.from_numpy(fractions.astype(np.float32)).to(device).requires_grad_()
     attributes, changes = np.empty((len(elements), 0)), np.empty((*elements.shape, 0))
     if any(member.encoding.kind != "fractions" for member in model.members):
@@ -157,14 +151,13 @@ def _network(inputs: torch.Tensor, layers: Layers) -> torch.Tensor:
 
 def _differences(model: Model, elements: np.ndarray, fractions: np.ndarray, output: int) -> np.ndarray:
     """The definition."""
-    place = np.zeros(256, np.int64)
-    place[model.elements] = np.arange(len(model.elements))
+    places = model.places(elements)
 
     def chosen(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
         """(members, N), all of it in float64."""
         own = np.where(x > 0, elements[rows], 0)
         attributes = composition_features(own, x, backend="reference")
-        found = np.stack([_defined(member, place[elements[rows]], x, attributes) for member in model.members])
+        found = np.stack([_defined(member, places[rows], x, attributes) for member in model.members])
         return (softmax(found, axis=2) if model.target.classes else found)[:, :, output]
 
     found = np.zeros((len(model.members), *elements.shape))

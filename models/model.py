@@ -149,15 +149,23 @@ class Model:
         told = self.card.get("calibration", {}).get("uncertainty", {})
         return float(told.get("scale", 1.0))
 
-    def outputs(self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto") -> np.ndarray:
-        """(members, N, outputs) of compositions given as arrays (see `energies`): properties, or probabilities."""
+    def places(self, elements: np.ndarray) -> np.ndarray:
+        """(N, K) int32: which of the model's elements each is; 0 in empty places, where fractions are 0.
+
+        ModelError for one that it does not know.
+        """
         place = np.full(256, -1, np.int32)
         place[self.elements] = np.arange(len(self.elements))
-        place[0] = 0  # an empty place adds nothing: its fraction is 0
-        places = place[elements]
+        place[0] = 0
+        places: np.ndarray = place[elements]
         if (places < 0).any():
             row, column = np.argwhere(places < 0)[0]
             raise ModelError(f"row {row + 1}: model {self.name} does not know {SYMBOLS[elements[row, column]]}")
+        return places
+
+    def outputs(self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto") -> np.ndarray:
+        """(members, N, outputs) of compositions given as arrays (see `energies`): properties, or probabilities."""
+        places = self.places(elements)
         parts = [slice(start, start + ROWS) for start in range(0, max(len(elements), 1), ROWS)]
         outputs = np.concatenate(
             [self._outputs(elements[part], amounts[part], places[part], backend) for part in parts], axis=1

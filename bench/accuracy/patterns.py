@@ -2,9 +2,10 @@
 
 Patterns are of the likeliest prototype structures of compositions of the OQMD, of perovskites and of carbon. What the
 codes are worth is seen where structures are known: the heats of formation of perovskites, by codes of compositions, of
-patterns and of both; energies of carbon, all of one composition, by codes and by whole patterns.
+patterns and of both; energies of carbon, all of one composition, by codes and by whole patterns. Where they are not,
+codes of the likeliest structures stand in: properties of compounds by AFLOW.
 
-    python -m bench.accuracy.patterns [--quick]         some 40 minutes on a core
+    python -m bench.accuracy.patterns [--quick]         some 60 minutes on a core
 """
 
 import warnings
@@ -17,42 +18,39 @@ import numpy as np
 import pyarrow.parquet as pq
 from pymatgen.core import Structure
 from sklearn.manifold import TSNE
-from sklearn.metrics import r2_score
-from xgboost import XGBRegressor
 
 from bench.accuracy.common import Job, job, progress, show
-from bench.accuracy.latent import SETTINGS, SPREAD, compositions
+from bench.accuracy.latent import TABLES, classification, compositions, regression
+from bench.accuracy.trees import chances, errors, scores
 from matscreen.engine.queue.decorate import proposals
 from matscreen.engine.queue.prototypes import aflow
 from matscreen.engine.xrd.crystals import symmetric
 from matscreen.engine.xrd.powder import powder_vector
-from matscreen.models.dataset import fraction_matrix
+from matscreen.kernels.features import ward_features
+from matscreen.models.dataset import fraction_matrix, load_clean
 from matscreen.models.formula import composition_arrays
 from matscreen.models.latent.training import RECIPES, Latent, fit, load
-from matscreen.models.split import draws
+from matscreen.models.split import Split, draws, parts
 from matscreen.models.xrd.powder import SYSTEMS, system_of
 
 COUNT = 5000
 """Compositions of the OQMD and the Materials Project that a structure is looked for."""
 
 
-def of_prototypes(task: Job) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def of_prototypes(kept: Path, formulas: list[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Patterns (N, 1601), space groups (N,) and formulas of the likeliest structures. Made once."""
-    kept = task.work / "prototypes.npz"
     if not kept.is_file():
         known = aflow()
         group = {one.name: symmetric(one).space_group for one in known}
-        listed, _ = compositions(task)
-        order = np.argsort(draws(listed, "patterns"))[: COUNT // 20 if task.quick else COUNT]
-        patterns, groups, formulas = [], [], []
-        for number, row in enumerate(order.tolist()):
-            if found := proposals(listed[row], known, 1):
-                patterns.append(powder_vector(found[0].structure))
-                groups.append(group[found[0].prototype])
-                formulas.append(listed[row])
+        patterns, groups, found = [], [], []
+        for number, formula in enumerate(formulas):
+            if proposed := proposals(formula, known, 1):
+                patterns.append(powder_vector(proposed[0].structure))
+                groups.append(group[proposed[0].prototype])
+                found.append(formula)
             if number % 500 == 0:
-                print(f"{number} compositions, {len(patterns)} structures", flush=True)
-        np.savez(kept, patterns=np.array(patterns, np.float32), groups=groups, formulas=formulas)
+                print(f"{kept.stem}: {number} compositions, {len(patterns)} structures", flush=True)
+        np.savez(kept, patterns=np.array(patterns, np.float32), groups=groups, formulas=found)
     with np.load(kept, allow_pickle=False) as file:
         return file["patterns"], file["groups"], file["formulas"].tolist()
 
@@ -79,23 +77,47 @@ def comes_back(latent: Latent, patterns: np.ndarray) -> dict[str, float]:
 
 
 def told_by(described: dict[str, np.ndarray], values: np.ndarray, names: list[str]) -> dict[str, dict[str, float]]:
-    """Errors of XGBoost on a tenth held out, by description."""
+    """Errors on a tenth held out, by description."""
     draw = draws(names, "0")
     test, validation = draw < 0.1, (draw >= 0.1) & (draw < 0.15)
-    train = ~(test | validation)
-    scale = SPREAD / values[train].std()
-    found = {}
-    for kind, inputs in described.items():
-        machine = XGBRegressor(**SETTINGS)
-        given = [(inputs[validation], scale * values[validation])]
-        machine.fit(inputs[train], scale * values[train], eval_set=given, verbose=False)
-        error = machine.predict(inputs[test]) / scale - values[test]
-        found[kind] = {
-            "r2": float(r2_score(values[test], error + values[test])),
-            "mae": float(np.abs(error).mean()),
-            "rmse": float(np.sqrt((error**2).mean())),
-        }
-    return found
+    own = {"train": np.flatnonzero(~(test | validation)), "validation": validation, "test": test}
+    return {kind: errors(inputs, values, own) for kind, inputs in described.items()}
+
+
+def of_guessed(task: Job, latent: Latent) -> dict[str, dict[str, dict[str, float]]]:
+    """Errors of what AFLOW and the Materials Project tell of compounds with known moduli, by description.
+
+    Their structures are guessed: the likeliest prototype's.
+    """
+    listed, column, *_ = TABLES["bulk modulus, GPa"]
+    formulas = load_clean(task.data(listed), (column,))[0].formulas
+    patterns, _, found = of_prototypes(task.work / "aflow.npz", formulas)
+    code = dict(zip(found, latent.codes(patterns), strict=True))
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for name in (*TABLES, "band gap > 0"):
+        data, values = regression(name, task) if name in TABLES else classification(name, task)
+        rows = np.flatnonzero([formula in code for formula in data.formulas])
+        data, values = data.take(rows), values[rows]
+        compositions, guessed = load("composition").codes(data.fractions), np.array([code[f] for f in data.formulas])
+        attributes = ward_features(data.fractions)
+        own = parts(data, Split())
+        title = f"{name}, structures guessed"
+        figures[title] = {"compounds": {kind: len(of) for kind, of in own.items()}}
+        for kind, inputs in (
+            ("codes of compositions", compositions),
+            ("codes of compositions and patterns", np.hstack([compositions, guessed])),
+            ("fractions", data.fractions),
+            ("fractions and codes of patterns", np.hstack([data.fractions, guessed])),
+            ("attributes", attributes),
+            ("attributes and codes of patterns", np.hstack([attributes, guessed])),
+        ):
+            figures[title][kind] = (
+                errors(inputs, values, own)
+                if name in TABLES
+                else scores(values[own["test"]], chances(inputs, values, own))
+            )
+        show(title, [{"from": kind, **told} for kind, told in figures[title].items() if kind != "compounds"])
+    return figures
 
 
 def pictures(task: Job, latent: Latent, patterns: np.ndarray, groups: np.ndarray) -> None:
@@ -130,7 +152,9 @@ def pictures(task: Job, latent: Latent, patterns: np.ndarray, groups: np.ndarray
 def main() -> None:
     task, _ = job("patterns")
     warnings.simplefilter("ignore")
-    patterns, groups, formulas = of_prototypes(task)
+    listed, _ = compositions(task)
+    order = np.argsort(draws(listed, "patterns"))[: COUNT // 20 if task.quick else COUNT]
+    patterns, groups, formulas = of_prototypes(task.work / "prototypes.npz", [listed[row] for row in order])
     perovskites = of_structures(task.data("structures/perov_5_test.parquet"), "heat_of_formation_all_ev_cell")
     carbons = of_structures(task.whole("structures/carbon_24_test.parquet"), "energy_per_atom_ev")
     names = [
@@ -146,25 +170,26 @@ def main() -> None:
     done = out.is_file() and out.with_suffix(".json").is_file()
     latent = load(out) if done else fit("pattern", whole, held_out, out, recipe, progress("pattern"), told)
     figures: dict[str, Any] = {"structures of prototypes": len(patterns), "epochs": recipe.epochs}
-    parts = np.split(np.arange(len(whole)), [len(patterns), len(patterns) + len(perovskites[0])])
-    for kind, rows in zip(("prototypes", "perovskites", "carbon"), parts, strict=True):
+    own = np.split(np.arange(len(whole)), [len(patterns), len(patterns) + len(perovskites[0])])
+    for kind, rows in zip(("prototypes", "perovskites", "carbon"), own, strict=True):
         figures[f"held-out patterns of {kind}"] = comes_back(latent, whole[rows[held_out[rows]]])
     code = latent.codes(whole)
     fractions = load("composition").codes(perovskites[2])
     described = {
         "codes of compositions": fractions,
-        "codes of patterns": code[parts[1]],
-        "both": np.hstack([fractions, code[parts[1]]]),
+        "codes of patterns": code[own[1]],
+        "both": np.hstack([fractions, code[own[1]]]),
         "fractions": perovskites[2],
-        "fractions and codes of patterns": np.hstack([perovskites[2], code[parts[1]]]),
+        "fractions and codes of patterns": np.hstack([perovskites[2], code[own[1]]]),
     }
     title = "heat of formation of perovskites, eV a cell"
-    figures[title] = told_by(described, perovskites[1], [names[i] for i in parts[1]])
+    figures[title] = told_by(described, perovskites[1], [names[i] for i in own[1]])
     show(title, [{"from": kind, **errors} for kind, errors in figures[title].items()])
     title = "energy of carbon, eV/atom"
-    described = {"codes of patterns": code[parts[2]], "whole patterns": carbons[0]}
-    figures[title] = told_by(described, carbons[1], [names[i] for i in parts[2]])
+    described = {"codes of patterns": code[own[2]], "whole patterns": carbons[0]}
+    figures[title] = told_by(described, carbons[1], [names[i] for i in own[2]])
     show(title, [{"from": kind, **errors} for kind, errors in figures[title].items()])
+    figures |= of_guessed(task, latent)
     pictures(task, latent, patterns, groups)
     task.publish(figures)
 

@@ -11,11 +11,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
-from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score, roc_curve
-from xgboost import XGBClassifier
+from sklearn.metrics import confusion_matrix, roc_curve
 
 from bench.accuracy.common import Job, job, show
-from bench.accuracy.latent import SETTINGS
+from bench.accuracy.trees import chances, scores
 from matscreen.kernels.features import ward_features
 from matscreen.models.dataset import load_clean
 from matscreen.models.latent.training import load
@@ -57,20 +56,15 @@ def main() -> None:
         ("fractions", data.fractions),
         ("attributes", ward_features(data.fractions)),
     ):
-        machine = XGBClassifier(**SETTINGS)
-        given = [(inputs[own["validation"]], stable[own["validation"]])]
-        machine.fit(inputs[own["train"]], stable[own["train"]], eval_set=given, verbose=False)
-        chance = machine.predict_proba(inputs[own["test"]])[:, 1]
-        called = chance > 0.5
-        area = float(roc_auc_score(true, chance))
-        figures[kind] = {
-            "auc": area,
-            "accuracy": float((called == true).mean()),
-            "f1": float(f1_score(true, called)),
-            "confusion matrix (rows: unstable, stable; columns: called so)": confusion_matrix(true, called).tolist(),
+        chance = chances(inputs, stable, own)
+        told = scores(true, chance)
+        figures[kind] = told | {
+            "confusion matrix (rows: unstable, stable; columns: called so)": confusion_matrix(
+                true, chance > 0.5
+            ).tolist(),
         }
-        curves[kind] = (*roc_curve(true, chance)[:2], area)
-        show("on the hull?", [{"from": kind} | {k: v for k, v in figures[kind].items() if isinstance(v, float)}])
+        curves[kind] = (*roc_curve(true, chance)[:2], told["auc"])
+        show("on the hull?", [{"from": kind, **told}])
     drawn(task, curves)
     task.publish(figures)
 

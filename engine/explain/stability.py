@@ -112,6 +112,7 @@ class Explanation:
     Attributes
     ----------
     formula : as given
+    atoms : in it
     energy, uncertainty, hull : eV/atom; the uncertainty is NaN of a single network
     jump : eV/atom by which the prediction differs a little beside the composition, more than its slopes explain: to a
         network of attributes oxidation states balance here, and there no longer
@@ -137,11 +138,10 @@ def explain(formula: str, model: Model, phases: PhaseTable) -> Explanation:
     """Which way the predicted stability of a composition improves.
 
     Slopes are of the composition as it is, and do not see what jumps: to a network of attributes, whether oxidation
-    states balance. Paths exchange up to a tenth of the atoms and half of those of any element,
-    and everything on them is predicted and compared with the hull anew: within the composition's elements along the
-    steepest direction and from every element to every other; and to every other element that the model and the phases
-    know, from whichever is best replaced. Elements that come in change what the network sees at once, which has no
-    slope.
+    states balance. Ways exchange up to a tenth of the atoms and half of those of any element, and everything on them is
+    predicted and compared with the hull anew: within the composition's elements along the steepest direction and from
+    every element to every other; and to every other element that the model and the phases know, from whichever is best
+    replaced. Elements that come in change what the network sees at once, which has no slope.
 
     Raises
     ------

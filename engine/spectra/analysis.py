@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -169,9 +169,7 @@ def smoothed(model: SpectralModel, data: SpectralData, noise: float, draws: int 
     total: list[np.ndarray] = []
     for _ in range(draws):
         shaken = data.spectra + rng.normal(0, spread, data.spectra.shape).astype(np.float32)
-        own = slopes(
-            model, SpectralData(data.elements, data.value, data.wavenumbers, shaken, data.fractions, data.values)
-        )
+        own = slopes(model, replace(data, spectra=shaken))
         total = [a + b / draws for a, b in zip(total, own, strict=True)] if total else [part / draws for part in own]
     return Slopes(*total)
 

@@ -61,7 +61,8 @@ def read_samples(path: Path, value: str) -> SpectralData:
 
     A table (CSV, Parquet) has a column for each element, named by its symbol, one for each point of the spectrum, named
     by its wavenumber, and one for the property; others are left alone. An HDF5 file has the datasets `wavenumber` (L,),
-    `spectra` (N, L), `composition` (N, E) with the attribute `elements`, and one named as the property (N,).
+    `spectra` (N, L), `composition` (N, E) with the attribute `elements`, symbols as text of fixed length, and one named
+    as the property (N,).
 
     InputError for a file that is missing, damaged, or of something else; it names the row of a number that cannot be.
     """
@@ -116,7 +117,7 @@ def _of_table(path: Path, value: str) -> _Columns:
             table = pa.csv.read_csv(path, read_options=options)
         names = [name.strip() for name in table.column_names]
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable: {str(error).splitlines()[0][:200]}") from None
+        raise InputError(f"{path}: not readable: {_first_line(error)}") from None
     if value in ATOMIC_NUMBERS or _is_number(value):
         raise InputError(f"{path}: {value!r} names an element or a wavenumber, not a property")
     if value not in names:
@@ -138,6 +139,10 @@ def _of_table(path: Path, value: str) -> _Columns:
 
     points = np.array([float(name) for name in places])
     return elements, points, numbers(places), numbers(elements), numbers([value])[:, 0]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _is_number(name: str) -> bool:
@@ -162,24 +167,24 @@ def _of_hdf5(path: Path, value: str) -> _Columns:
     try:
         with h5py.File(path) as file:
             for name in ("wavenumber", "spectra", "composition", value):
-                if not isinstance(file.get(name), h5py.Dataset):
+                held = file.get(name)
+                if not isinstance(held, h5py.Dataset):
                     raise InputError(f"{path}: no dataset {name!r}; there are {', '.join(file)}")
-                if file[name].size > MOST_NUMBERS * path.stat().st_size:
-                    raise InputError(
-                        f"{path}: {name} is said to hold {file[name].size:,} numbers, too many for its file"
-                    )
+                if held.dtype.kind not in "fiu":
+                    raise InputError(f"{path}: {name} holds something else than numbers")
+                if held.size > MOST_NUMBERS * path.stat().st_size:
+                    raise InputError(f"{path}: {name} is said to hold {held.size:,} numbers, too many for its file")
             points, spectra, fractions, values = (
                 np.asarray(file[name], np.float64) for name in ("wavenumber", "spectra", "composition", value)
             )
-            elements = [
-                one.decode() if isinstance(one, bytes) else str(one) for one in file["composition"].attrs["elements"]
-            ]
+            # Text of any length lies in a heap, in which the library can go round for ever where it is damaged.
+            if file["composition"].attrs.get_id("elements").dtype.kind != "S":
+                raise InputError(f"{path}: the attribute elements must be text of fixed length: numpy.array(…, 'S2')")
+            elements = [one.decode() for one in file["composition"].attrs["elements"].tolist()]
     except InputError:
         raise
     except Exception as error:  # whatever damaged bytes lead the library to
-        raise InputError(
-            f"{path}: not readable: {(str(error) or type(error).__name__).splitlines()[0][:200]}"
-        ) from None
+        raise InputError(f"{path}: not readable: {_first_line(error)}") from None
     if unknown := [name for name in elements if name not in ATOMIC_NUMBERS]:
         raise InputError(f"{path}: {unknown[0]!r} is no element")
     return elements, points, spectra, fractions, values

@@ -87,13 +87,15 @@ def test_one_network_and_nothing_found(tmp_path: Path, phases: PhaseTable) -> No
     assert (nothing.started, len(nothing.table)) == (0, 0)
 
 
-def test_a_balanced_start_is_left(tmp_path: Path, model: Model, phases: PhaseTable) -> None:
+def test_balanced_neighbours_are_found(tmp_path: Path, model: Model, phases: PhaseTable) -> None:
     """On the way nothing balances to the network, so that no step leads down; whole atoms beside it are tried."""
     space = CompositionSpace("Mg-Al-O", arity=(3,), max_atoms=7, require="O")
     run = scan(space, model=model, phases=phases, out=tmp_path / "run", threshold=-1.0, charge_neutral=True)
     assert "MgAl2O4" in run.candidates["formula"].to_pylist()
     found = refine(run.path, 20, 20)
-    assert len(set(found.table["formula"].to_pylist()) - set(run.candidates["formula"].to_pylist())) > 0
+    assert set(found.table["started_from"].to_pylist()) <= set(run.candidates["formula"].to_pylist())
+    assert all(found.table["charge_balanced"].to_pylist())
+    assert len(found.table) > 0
     assert found.table["known"].to_pylist() == [
         phases.nearest(*composition_arrays([formula]))[1][0] < schema.SAME
         for formula in found.table["formula"].to_pylist()

@@ -40,7 +40,7 @@ def model(data: SpectralData, tmp_path_factory: pytest.TempPathFactory) -> Spect
     return whole_model(data, QUICK, tmp_path_factory.mktemp("model") / "m.safetensors")
 
 
-def same(one: SpectralData, other: SpectralData) -> None:
+def assert_same(one: SpectralData, other: SpectralData) -> None:
     assert (one.elements, one.value) == (other.elements, other.value)
     for name in ("wavenumbers", "spectra", "fractions", "values"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-6)
@@ -53,17 +53,17 @@ def test_in_and_out_of_a_file(suffix: str, data: SpectralData, tmp_path: Path) -
         with h5py.File(path, "w") as file:
             file["wavenumber"], file["spectra"] = data.wavenumbers[::-1], data.spectra[:, ::-1]
             file["composition"], file["performance"] = 100 * data.fractions, data.values
-            file["composition"].attrs["elements"] = list(ELEMENTS)
+            file["composition"].attrs["elements"] = np.array(ELEMENTS, "S2")
     else:
         write_samples(data, path)
-    same(read_samples(path, "performance"), data)
+    assert_same(read_samples(path, "performance"), data)
 
 
 def test_the_published_table_has_a_line_above_its_names(data: SpectralData, tmp_path: Path) -> None:
     path = tmp_path / "dataset.csv"
     write_samples(data, path)
     path.write_text("a line of its own,,,\n" + path.read_text())
-    same(read_samples(path, "performance"), data)
+    assert_same(read_samples(path, "performance"), data)
 
 
 @pytest.mark.parametrize(
@@ -111,19 +111,26 @@ def test_bad_files(data: SpectralData, tmp_path: Path) -> None:
         with h5py.File(tmp_path / "e.h5", "w") as file:
             for name, content in (good | change).items():
                 file[name] = content
-            file["composition"].attrs["elements"] = list(ELEMENTS)
+            file["composition"].attrs["elements"] = np.array(ELEMENTS, "S2")
         with pytest.raises(InputError, match=told):
             read_samples(tmp_path / "e.h5", "p")
     with h5py.File(tmp_path / "e.h5", "r+") as file:
         del file["p"]
         file["p"] = data.values
-        file["composition"].attrs["elements"] = ["Bi", *ELEMENTS[:1], *ELEMENTS[2:]]
+        file["composition"].attrs["elements"] = np.array(["Bi", *ELEMENTS[:1], *ELEMENTS[2:]], "S2")
     with pytest.raises(InputError, match="an element comes twice"):
         read_samples(tmp_path / "e.h5", "p")
+    with h5py.File(tmp_path / "e.h5", "r+") as file:
+        file["composition"].attrs["elements"] = list(ELEMENTS)
+        file["note"] = "p"
+    with pytest.raises(InputError, match="must be text of fixed length"):
+        read_samples(tmp_path / "e.h5", "p")
+    with pytest.raises(InputError, match="note holds something else than numbers"):
+        read_samples(tmp_path / "e.h5", "note")
     with h5py.File(tmp_path / "g.h5", "w") as file:
         for name, content in (good | {"spectra": np.zeros(1)}).items():
             shape = (10**6, 10**6) if name == "spectra" else np.shape(content)
-            file.create_dataset(name, shape, maxshape=(None,) * len(shape), chunks=True)  # nothing is in it
+            file.create_dataset(name, shape, "f8", maxshape=(None,) * len(shape), chunks=True)  # nothing is in it
     with pytest.raises(InputError, match="said to hold 1,000,000,000,000 numbers"):
         read_samples(tmp_path / "g.h5", "p")
     write_samples(data, tmp_path / "f.parquet")

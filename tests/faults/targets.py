@@ -165,7 +165,7 @@ def _spectra() -> dict[str, Target]:
     with h5py.File(content, "w") as file:
         file["wavenumber"], file["spectra"], file["p"] = points, intensities, np.arange(count)
         file["composition"] = np.full((count, 2), 0.5)
-        file["composition"].attrs["elements"] = ["Bi", "V"]
+        file["composition"].attrs["elements"] = np.array(["Bi", "V"], "S2")
 
     def read(suffix: str) -> Callable[[bytes, Path], object]:
         return lambda content, folder: read_spectra(_file(folder / f"spectra.{suffix}", content), "p").elements
