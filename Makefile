@@ -17,15 +17,16 @@ help:
 
 setup: .venv/.dev
 
-# The scan needs the package alone; tests, checks and benchmarks need the tools too.
+# The scan needs the package alone; tests, checks and benchmarks need the tools too. Python compiles what it imports;
+# pip would compile everything, for a minute.
 .venv/.run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "matscreen needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "the venv module is missing: apt install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
 	@touch $@
 
 .venv/.dev: .venv/.run
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 scan: .venv/.run
@@ -44,11 +45,11 @@ test-slow: .venv/.dev .venv/.kernels
 	$(BIN)/pytest -m slow
 
 faults: .venv/.dev .venv/.kernels
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fuzz]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev,fuzz]'
 	MATSCREEN_FAULTS=long $(BIN)/pytest tests/faults
 
 .venv/.checks: .venv/.dev
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,checks]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev,checks]'
 	@touch $@
 
 # Compiled kernels leave no trace: against their definitions once more, as Python.

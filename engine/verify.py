@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from scipy.optimize import linprog
 
 from matscreen.engine import rundir, schema
 from matscreen.engine.chemistry import is_charge_neutral
@@ -136,6 +135,8 @@ def _check_chunks(path: Path, config: RunConfig, job: Job, candidates: pq.Parque
 
 def _hull_energies(elements: np.ndarray, amounts: np.ndarray, phases: PhaseTable) -> np.ndarray:
     """Hull energies (N,) by code that shares nothing with the kernel of the scan."""
+    from scipy.optimize import linprog  # takes a third of a second to load
+
     sets = [frozenset(row) for row in phases.table["elements"].to_pylist()]
     fractions = phases.table["fractions"].to_pylist()
     energies = phases.table["formation_energy_ev_atom"].to_numpy()

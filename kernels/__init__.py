@@ -2,3 +2,7 @@
 
 Kernels take and return arrays. They know nothing of files, clusters or chemistry: an element is a label.
 """
+
+from matscreen.kernels.shared_cache import lock_the_cache
+
+lock_the_cache()

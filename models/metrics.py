@@ -1,7 +1,6 @@
 """Errors of predictions, as cards and tables give them."""
 
 import numpy as np
-from scipy.stats import rankdata
 
 from matscreen.models.tables import ENERGY
 from matscreen.models.target import Target
@@ -44,5 +43,7 @@ def roc_auc(positive: np.ndarray, score: np.ndarray) -> float:
     others = len(positive) - number
     if not number or not others:
         return float("nan")
+    from scipy.stats import rankdata  # takes half a second to load
+
     ranks = rankdata(score)
     return float((ranks[positive].sum() - number * (number + 1) / 2) / (number * others))

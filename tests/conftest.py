@@ -1,13 +1,12 @@
 """What the tests share: the embedded reference, the shipped model, and the published data where they are at hand."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch's threads of two processes wait for each other on two cores
-    # Two processes that compile kernels into one folder at once can crash.
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".venv/numba" / os.environ["PYTEST_XDIST_WORKER"])
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".venv/numba")  # what one compiles serves all
 
 import torch
 
@@ -39,6 +38,14 @@ def phases() -> PhaseTable:
 @pytest.fixture(scope="session")
 def model() -> Model:
     return models.load()
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """Commands take all cores; the tests after them do not."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -18,12 +18,10 @@ def main() -> None:
     import typer
 
     from matscreen.engine.cli.app import app
-    from matscreen.engine.cluster import steady_clock
     from matscreen.kernels.backend import BackendError
     from matscreen.models.errors import InputError, JobError
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    steady_clock()
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()  # while somebody hears what goes wrong with it

@@ -1,32 +1,73 @@
 """The application and its commands."""
 
+import importlib
 import importlib.metadata
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from matscreen.engine.cli import (
-    distill,
-    doctor,
-    ebsd,
-    evaluate,
-    explain,
-    predict,
-    queue,
-    reference,
-    refine,
-    report,
-    results,
-    scan,
-    search,
-    space,
-    spectra,
-    status,
-    train,
-    xrd,
-)
+COMMANDS = {
+    "scan": "scan",
+    "search": "search",
+    "resume": "scan",
+    "status": "status",
+    "show": "results",
+    "verify": "results",
+    "report": "report",
+    "queue": "queue",
+    "rescreen": "queue",
+    "refine": "refine",
+    "ebsd": "ebsd",
+    "xrd": "xrd",
+    "spectra": "spectra",
+    "predict": "predict",
+    "explain": "explain",
+    "space": "space",
+    "reference": "reference",
+    "train": "train",
+    "distill": "distill",
+    "evaluate": "evaluate",
+    "doctor": "doctor",
+}
+"""Which module has which: its function of that name, or its `app` if it is named so itself."""
+
+
+class _WhenAsked(Mapping[str, Any]):
+    """Commands by name, each loaded when it is asked for: what the others stand on takes a second to load."""
+
+    def __getitem__(self, name: str) -> Any:
+        module = importlib.import_module(f"matscreen.engine.cli.{COMMANDS[name]}")
+        if COMMANDS[name] == name and hasattr(module, "app"):
+            command: Any = typer.main.get_group(module.app)
+            command.name = name
+            return command
+        alone = typer.Typer(add_completion=False)
+        alone.command(name)(getattr(module, name))
+        return typer.main.get_command(alone)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Commands(TyperGroup):
+    """`COMMANDS`."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        vars(self)["commands"] = _WhenAsked()
+
+    def list_commands(self, _: Any) -> list[str]:
+        """See click."""
+        return list(COMMANDS)
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="matscreen",
     help="Find the compositions worth a DFT calculation: enumerate, predict, compare with the convex hull, rank.",
     no_args_is_help=True,
@@ -49,26 +90,3 @@ def common(
     ] = False,
 ) -> None:
     """Find the compositions worth a DFT calculation: enumerate, predict, compare with the convex hull, rank."""
-
-
-app.command()(scan.scan)
-app.command()(search.search)
-app.command()(scan.resume)
-app.command()(status.status)
-app.command()(results.show)
-app.command()(results.verify)
-app.command()(report.report)
-app.add_typer(queue.app, name="queue")
-app.command()(queue.rescreen)
-app.command()(refine.refine)
-app.add_typer(ebsd.app, name="ebsd")
-app.add_typer(xrd.app, name="xrd")
-app.add_typer(spectra.app, name="spectra")
-app.command()(predict.predict)
-app.command()(explain.explain)
-app.command()(space.space)
-app.add_typer(reference.app, name="reference")
-app.command()(train.train)
-app.command()(distill.distill)
-app.command()(evaluate.evaluate)
-app.command()(doctor.doctor)

@@ -13,7 +13,7 @@ from matscreen.engine.cli.output import print_compositions, say
 from matscreen.engine.cli.results import read_shortlist
 from matscreen.engine.cli.run_bar import RunBar
 from matscreen.engine.cli.search import print_search, told_search
-from matscreen.engine.cluster import cluster
+from matscreen.engine.cluster import cluster, steady_clock
 from matscreen.engine.element_sets import format_elements
 from matscreen.engine.finish import Hook, told_at_the_end
 from matscreen.engine.properties import parse
@@ -72,6 +72,7 @@ def scan(
     Interrupt it at any time (Ctrl-C, a reboot): `matscreen resume RUN` goes on from there. What the list leaves out the
     run keeps: `matscreen show RUN` takes the same filters.
     """
+    steady_clock()
     _check_top(top)
     hook = Hook(then, webhook)
     filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
@@ -122,6 +123,7 @@ def resume(
     webhook: o.Webhook = "",
 ) -> None:
     """Go on with a scan or a search that was interrupted; the result is the same, byte for byte."""
+    steady_clock()
     _check_top(top)
     hook = Hook(then, webhook)
     config = rundir.read_config(run)
