@@ -140,25 +140,27 @@ def slopes(model: SpectralModel, data: SpectralData) -> Slopes:
 
 
 def attributions(model: SpectralModel, data: SpectralData, rows: np.ndarray, steps: int = 64) -> Slopes:
-    """Integrated gradients (Captum) of the members' mean from the mean sample to each of `rows`, as (1, R, …).
+    """Integrated gradients (Captum) of each member from the mean sample to each of `rows`, as (M, R, …).
 
     What all points and elements get adds up to the difference of the predictions.
     """
     captum = library("captum.attr", "spectra")
-    members = model.card["members"]
 
-    def mean(spectra: torch.Tensor, fractions: torch.Tensor) -> torch.Tensor:
-        given = (model.scales.spectra(spectra), model.scales.fractions(fractions))
-        predicted = model.ensemble(*(t.expand(members, *t.shape) for t in given)).mean(dim=0)
-        found: torch.Tensor = predicted * model.scales.value[1] + model.scales.value[0]
-        return found
+    def predicted(spectra: torch.Tensor, fractions: torch.Tensor, number: int) -> torch.Tensor:
+        found = model.ensemble.member(number, model.scales.spectra(spectra), model.scales.fractions(fractions))
+        return found * model.scales.value[1]
 
     device = next(model.ensemble.parameters()).device
     both = [torch.from_numpy(a.astype(np.float32)).to(device) for a in (data.spectra, data.fractions)]
     inputs = tuple(t[torch.from_numpy(rows).to(device)] for t in both)
     start = tuple(t.mean(dim=0, keepdim=True) for t in both)
-    found = captum.IntegratedGradients(mean).attribute(inputs, start, n_steps=steps, internal_batch_size=512)
-    points, fractions = (t.detach().cpu().numpy()[None] for t in found)
+    members = range(model.card["members"])
+    ways = captum.IntegratedGradients(predicted)
+    found = [
+        ways.attribute(inputs, start, additional_forward_args=number, n_steps=steps, internal_batch_size=512)
+        for number in members
+    ]
+    points, fractions = (torch.stack(t).detach().cpu().numpy() for t in zip(*found, strict=True))
     return Slopes(fractions, points)
 
 

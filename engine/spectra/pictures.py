@@ -36,8 +36,7 @@ def element_slopes_picture(data: SpectralData, slopes: Slopes, path: Path) -> No
     for body in parts["bodies"]:  # type: ignore[attr-defined]
         body.set_facecolor("0.8")
         body.set_alpha(1)
-    deviation = mean.std(axis=0, ddof=1) if len(mean) > 1 else np.zeros(len(places))
-    axes.errorbar(places, mean.mean(axis=0), yerr=deviation, fmt="o", capsize=4, color="C0")
+    axes.errorbar(places, mean.mean(axis=0), yerr=_deviation(mean), fmt="o", capsize=4, color="C0")
     axes.axhline(0, color="0.5", lw=0.8)
     axes.set(xticks=places, xticklabels=data.elements, ylabel=f"slope of {data.value} for all atoms")
     axes.set_title(f"as atoms become it, the spectrum unchanged: mean ± s.d. of {len(mean)} networks; grey: samples")
@@ -53,17 +52,26 @@ def wavenumber_slopes_picture(data: SpectralData, slopes: Slopes, attributed: Sl
     _band(top, data.wavenumbers, mean, spread, "0.3")
     top.set(ylabel="intensity", title="spectra: mean ± s.d. of the samples")
     own = slopes.points.mean(axis=1)
-    deviation = own.std(axis=0, ddof=1) if len(own) > 1 else np.zeros(own.shape[1])
-    _band(middle, data.wavenumbers, own.mean(axis=0), deviation, "C0")
+    _band(middle, data.wavenumbers, own.mean(axis=0), _deviation(own), "C0")
     middle.axhline(0, color="0.5", lw=0.8)
     middle.set(
         ylabel=f"slope of {data.value}", title=f"as the spectrum rises there: mean ± s.d. of {len(own)} networks"
     )
     if attributed:
-        _band(rest[0], data.wavenumbers, np.abs(attributed.points[0]).mean(axis=0), np.zeros(own.shape[1]), "C1")
-        rest[0].set(ylabel="mean |attribution|", title="integrated gradients from the mean sample")
+        size = np.abs(attributed.points).mean(axis=1)
+        _band(rest[0], data.wavenumbers, size.mean(axis=0), _deviation(size), "C1")
+        rest[0].set(
+            ylabel="mean |attribution|",
+            title=f"integrated gradients from the mean sample: mean ± s.d. of {len(size)} networks",
+        )
     drawn.supxlabel("wavenumber, cm⁻¹")
     save_figure(drawn, path)
+
+
+def _deviation(of_networks: np.ndarray) -> np.ndarray:
+    """(…) over networks (M, …); 0 of a single one."""
+    found: np.ndarray = of_networks.std(axis=0, ddof=1) if len(of_networks) > 1 else np.zeros_like(of_networks[0])
+    return found
 
 
 def _band(axes: "Axes", x: np.ndarray, mean: np.ndarray, spread: np.ndarray, colour: str) -> None:

@@ -100,14 +100,26 @@ class SpectralEnsemble(nn.Module):
 
     def forward(self, spectra: torch.Tensor, composition: torch.Tensor, part: Part = "both") -> torch.Tensor:
         """(M, B) from spectra (M, B, points) and fractions (M, B, elements), of each member its own."""
-        one = self._one[0].train(self.training)
 
         def call(weights: dict[str, torch.Tensor], s: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = functional_call(one, weights, (s, x, part))
-            return found
+            return self._called(weights, s, x, part)
 
-        named = {name.replace(":", "."): weight for name, weight in self.weights.items()}
-        found: torch.Tensor = vmap(call, randomness="different")(named, spectra, composition)
+        found: torch.Tensor = vmap(call, randomness="different")(self._named(), spectra, composition)
+        return found
+
+    def member(self, number: int, spectra: torch.Tensor, composition: torch.Tensor) -> torch.Tensor:
+        """(B,) by one of them, from spectra (B, points) and fractions (B, elements)."""
+        weights = {name: weight[number] for name, weight in self._named().items()}
+        return self._called(weights, spectra, composition, "both")
+
+    def _named(self) -> dict[str, torch.Tensor]:
+        return {name.replace(":", "."): weight for name, weight in self.weights.items()}
+
+    def _called(
+        self, weights: dict[str, torch.Tensor], spectra: torch.Tensor, composition: torch.Tensor, part: Part
+    ) -> torch.Tensor:
+        one = self._one[0].train(self.training)
+        found: torch.Tensor = functional_call(one, weights, (spectra, composition, part))
         return found
 
     def of(self, *layers: str) -> list[nn.Parameter]:
