@@ -16,6 +16,7 @@ import itertools
 import json
 import re
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -198,6 +199,46 @@ def patterns(limits: dict[str, float], quick: bool) -> list[Row]:
     ]
 
 
+def descriptions(limits: dict[str, float], quick: bool) -> list[Row]:
+    """What networks are told of compositions: attributes, beside a core's, and embeddings, beside dense products."""
+    from matscreen.kernels.embedding import gpu as embedding
+    from matscreen.kernels.features import composition_features
+    from matscreen.kernels.features import gpu as features
+
+    count, few = (2**16, 2**12) if quick else (2**20, 2**16)
+    ratios = enumeration.ratio_table(4, 10)
+    ranks = np.sort(np.random.default_rng(0).integers(0, enumeration.block_size(86, 0, 4, len(ratios)), count))
+    free = np.array([z for z in range(1, 95) if z not in (2, 10, 18, 84, 85, 86, 87, 88)], np.uint8)
+    elements, amounts = enumeration.unrank_each(ranks, free, free[:0], ratios, 4)
+    composition_features(elements[:few], amounts[:few], backend="cpu")
+    started = time.perf_counter()
+    composition_features(elements[:few], amounts[:few], backend="cpu")
+    core = 1e3 * (time.perf_counter() - started) * count / few
+    labels, atoms = torch.from_numpy(elements).cuda(), torch.from_numpy(amounts.astype(np.float64)).cuda()
+    tables = features.known(labels.device)
+    told = milliseconds(lambda: features.composition_features(labels, atoms, tables), quick)
+
+    place = np.zeros(128, np.int32)
+    place[free] = np.arange(86)
+    places, x = torch.from_numpy(place[elements]).cuda(), (atoms / atoms.sum(dim=1, keepdim=True)).float()
+    learned = [torch.randn(86, width, device="cuda") for width in (256, 256, 256)]
+    learned += [torch.randn(256, device="cuda"), *(torch.randn(86, 64, device="cuda") for _ in range(2))]
+    left, right, linear, bias, root, presence = learned
+    dense = torch.zeros(count, 86, device="cuda").scatter_add_(1, places.long(), x)
+
+    def products() -> torch.Tensor:
+        parts = (dense @ left) * (dense @ right), torch.relu(dense @ linear + bias)
+        return torch.cat([*parts, dense.sqrt() @ root, (dense > 0).float() @ presence], dim=1)
+
+    summed = milliseconds(lambda: embedding.embed(places, x, tuple(learned)), quick)
+    peer = {"dense products, float32": milliseconds(products, quick)}
+    width = 256 + 256 + 64 + 64
+    return [
+        row("features", f"{count:,}", told, count, "compositions", limits["copy"] / (145 * 8), {"a core": core}),
+        row("embedding", f"{count:,} × {width}", summed, count, "compositions", limits["copy"] / (4 * width), peer),
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu")
     parser.add_argument("--quick", action="store_true", help="small sizes: does it run?")
@@ -215,6 +256,7 @@ def main() -> None:
         *disorientations(limits, quick),
         *filters(limits, quick),
         *patterns(limits, quick),
+        *descriptions(limits, quick),
     ]
     for line in rows:
         print("  ".join(f"{k}: {v:,.4g}" if isinstance(v, float) else f"{k}: {v}" for k, v in line.items()))

@@ -15,7 +15,7 @@ from pathlib import Path
 from subprocess import run
 from typing import Any
 
-KERNELS = ("disorientation", "filters2d", "master_pattern", "mlp")
+KERNELS = ("disorientation", "embedding", "features", "filters2d", "master_pattern", "mlp")
 """Those that have a GPU version."""
 
 ALIGNED = {"mlp": ("width", "columns", "depth", "source_depth")}

@@ -24,6 +24,9 @@ from matscreen.kernels import (
 )
 from matscreen.kernels.backend import Backend, gpu_here
 
+UNTIMED = {"mlp", "features", "embedding"}
+"""On a device: `auto` stays on the processor."""
+
 Result = np.ndarray
 Run = Callable[[Backend], Result]
 
@@ -62,8 +65,8 @@ def checks(seed: int = 0) -> Iterator[Parity]:
         ("enumeration", False, 0.0, _enumeration(rng)),
         ("charge_balance", False, 0.0, _charge_balance(rng)),
         ("composition_distance", False, 1e-9, _composition_distance(rng)),
-        ("features", False, 1e-6, _features(rng)),
-        ("embedding", False, 1e-5, _embedding(rng)),
+        ("features", True, 1e-6, _features(rng, 16 if small else 500)),
+        ("embedding", True, 1e-5, _embedding(rng, 40 if small else 1000)),
         ("hull", False, 1e-9, _hull(rng)),
         ("mlp", True, 1e-5, _mlp(rng, 64 if small else 2000)),
         ("disorientation", True, 1e-10, _disorientation(rng)),
@@ -84,7 +87,7 @@ def checks(seed: int = 0) -> Iterator[Parity]:
             found = run(backend)
             seconds = time.perf_counter() - started
             difference = float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-300))
-            automatic = "gpu" if here == "cuda" and on_gpu and name != "mlp" else "cpu"
+            automatic = "gpu" if here == "cuda" and on_gpu and name not in UNTIMED else "cpu"
             yield Parity(name, backend, difference, tolerance, seconds, backend == automatic)
 
 
@@ -130,16 +133,16 @@ def _composition_distance(rng: np.random.Generator) -> Run:
     )
 
 
-def _features(rng: np.random.Generator) -> Run:
-    elements, amounts = _compositions(rng, 500)
+def _features(rng: np.random.Generator, count: int) -> Run:
+    elements, amounts = _compositions(rng, count)
     return lambda backend: features.composition_features(elements, amounts, backend=backend)
 
 
-def _embedding(rng: np.random.Generator) -> Run:
+def _embedding(rng: np.random.Generator, count: int) -> Run:
     width, tables = 32, (rng.normal(size=(86, 32)) for _ in range(3))
     pairs = [*tables, rng.normal(size=width), rng.normal(size=(86, width)), rng.normal(size=(86, width))]
     learned = embedding.checked(embedding.Tables(*pairs))
-    places, fractions = _sparse(rng, 1000)
+    places, fractions = _sparse(rng, count)
     return lambda backend: embedding.embed(places, fractions, learned, backend=backend)
 
 

@@ -12,7 +12,7 @@ A dense network (`kernels.mlp`) goes on from it.
 
 import numpy as np
 
-from matscreen.kernels.backend import Backend, resolve
+from matscreen.kernels.backend import Backend, on_gpu, resolve
 from matscreen.kernels.embedding import cpu, reference
 from matscreen.kernels.embedding.tables import Tables, checked
 from matscreen.kernels.places import check_places
@@ -40,6 +40,13 @@ def embed(places: np.ndarray, fractions: np.ndarray, tables: Tables, backend: Ba
         Shapes that do not fit, or a place that is no row of the tables.
     """
     check_places(places, fractions, len(tables.linear))
-    if resolve(backend, "embedding") == "reference":
+    run = resolve("cpu" if backend == "auto" else backend, "embedding", gpu=True)  # until it was timed on a device
+    if run == "reference":
         return reference.embed(places, fractions, tables)
+    if run == "gpu":
+        from matscreen.kernels.embedding import gpu
+
+        (p, x, *learned), back = on_gpu(places.astype(np.int32), fractions.astype(np.float32), *tables)
+        found: np.ndarray = back(gpu.embed(p, x, tuple(learned)))
+        return found
     return cpu.embed(places, fractions, tables)

@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from matscreen.kernels.backend import Backend, as_numpy, resolve
+from matscreen.kernels.backend import Backend, as_numpy, on_gpu, resolve
 from matscreen.kernels.features import cpu, reference
 from matscreen.kernels.features.slopes import attribute_slopes
 from matscreen.kernels.features.tables import COLUMNS, TABLES, WARD_FEATURE_NAMES
 
 __all__ = ["COLUMNS", "WARD_FEATURE_NAMES", "attribute_slopes", "composition_features", "standardised", "ward_features"]
+
+POSSIBLE = WARD_FEATURE_NAMES.index("compound possible")
 
 
 def ward_features(fractions: np.ndarray, threads: int = 1, backend: Backend = "auto") -> np.ndarray:
@@ -77,8 +79,18 @@ def composition_features(
         raise ValueError(f"there is no element {elements.max()}")
     if not ((elements > 0).any(axis=1).all() and (np.where(elements > 0, amounts, 1) > 0).all()):
         raise ValueError("every composition needs an element, and every element an amount above 0")
-    if resolve(backend, "features") == "reference":
+    run = resolve("cpu" if backend == "auto" else backend, "features", gpu=True)  # until it was timed on a device
+    if run == "reference":
         return reference.composition_features(elements, amounts)
+    if run == "gpu":
+        from matscreen.kernels.features import gpu
+
+        (labels, given), back = on_gpu(elements, amounts.astype(np.float64))
+        found: np.ndarray = back(gpu.composition_features(labels, given, gpu.known(given.device)))
+        wide = np.flatnonzero(found[:, POSSIBLE] == gpu.UNTOLD)
+        cpu.composition_features(elements[wide], amounts[wide], rest := np.empty((len(wide), found.shape[1])))
+        found[wide, POSSIBLE] = rest[:, POSSIBLE]
+        return found
     result = np.empty((len(elements), len(WARD_FEATURE_NAMES)))
     cuts = np.linspace(0, len(elements), max(min(threads, len(elements)), 1) + 1).astype(int).tolist()
     with ThreadPoolExecutor(len(cuts) - 1) as pool:

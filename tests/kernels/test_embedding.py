@@ -75,3 +75,14 @@ def test_errors(rng: np.random.Generator) -> None:
         checked(learned._replace(root=learned.root[:4]))
     with pytest.raises(ValueError, match="linear has a number that is not finite"):
         checked(learned._replace(linear=learned.linear * np.nan))
+
+
+@pytest.mark.parametrize(
+    ("n", "width", "widths"), [(1, 1, (48, 32, 16, 8)), (37, 4, (48, 32, 16, 8)), (17, 9, (130, 200, 1, 0))]
+)
+def test_triton_finds_the_same(n: int, width: int, widths: tuple[int, ...], rng: np.random.Generator) -> None:
+    learned, given = tables(rng, widths=widths), compositions(n, width, rng)
+    found = embed(*given, learned, backend="gpu")
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, embed(*given, learned), rtol=1e-5, atol=1e-5)
+    assert embed(given[0][:0], given[1][:0], learned, backend="gpu").shape == (0, learned.width)

@@ -4,13 +4,21 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import published
 from matscreen.engine import PhaseTable
 from matscreen.kernels.backend import BackendError
-from matscreen.kernels.features import COLUMNS, WARD_FEATURE_NAMES, composition_features, standardised, ward_features
+from matscreen.kernels.features import (
+    COLUMNS,
+    POSSIBLE,
+    WARD_FEATURE_NAMES,
+    composition_features,
+    standardised,
+    ward_features,
+)
 from matscreen.kernels.features.cpu import _WORDS
 from matscreen.kernels.features.reference import MOST_ATOMS, formula_unit
 from matscreen.kernels.features.tables import TABLES
@@ -149,8 +157,8 @@ def test_errors() -> None:
         composition_features(np.array([[119]], np.uint8), np.array([[1]]))
     with pytest.raises(ValueError, match="uint8"):
         composition_features(iron.astype(int), np.array([[1]]))
-    with pytest.raises(BackendError, match="no GPU version"):
-        composition_features(iron, np.array([[1]]), backend="gpu")
+    with pytest.raises(BackendError, match="unknown backend"):
+        composition_features(iron, np.array([[1]]), backend="tpu")  # type: ignore[arg-type]
 
 
 def test_standardised_against_its_definition(rng: np.random.Generator) -> None:
@@ -161,3 +169,34 @@ def test_standardised_against_its_definition(rng: np.random.Generator) -> None:
     assert (np.abs(ours) == 8).mean() > 0.01
     with pytest.raises(ValueError, match="do not fit"):
         standardised(features, mean[:3], scale, 8.0)
+
+
+@pytest.mark.parametrize("case", ["alone", "pairs", "quaternaries", "nine elements", "many atoms", "no formula"])
+def test_triton_finds_the_same(case: str, rng: np.random.Generator) -> None:
+    count, width, most = {
+        "alone": (1, 1, 2),
+        "pairs": (19, 2, 6),
+        "quaternaries": (17, 4, 5),
+        "nine elements": (3, 9, 4),
+        "many atoms": (5, 3, 60),
+        "no formula": (3, 2, 0),
+    }[case]
+    usual = np.array([1, 3, 8, 11, 13, 15, 16, 20, 22, 25, 26, 29, 50, 57, 82, 92, 118], np.uint8)
+    elements = np.stack([rng.permutation(usual)[:width] for _ in range(count)])
+    amounts = rng.integers(1, most, (count, width)) if most else rng.dirichlet(np.ones(width), count)
+    if width > 1:
+        elements[::3, 0] = 0
+    expected = composition_features(elements, amounts, backend="cpu")
+    np.testing.assert_allclose(composition_features(elements, amounts, backend="gpu"), expected, **TOLERANCE)
+    assert composition_features(elements[:0], amounts[:0], backend="gpu").shape == (0, 145)
+
+
+def test_triton_leaves_wide_sums_of_charges_to_the_processor() -> None:
+    """Na35P33 can have charges from -64 to 200: 0 if eight of the P give five electrons and the others take three."""
+    from matscreen.kernels.features import gpu
+
+    elements, amounts = np.array([[11, 15], [11, 17]], np.uint8), np.array([[35.0, 33.0], [1.0, 1.0]])
+    given = torch.from_numpy(elements), torch.from_numpy(amounts)
+    told = gpu.composition_features(*given, gpu.known(torch.device("cpu")))[:, POSSIBLE]
+    assert told.tolist() == [gpu.UNTOLD, 1.0]
+    assert composition_features(elements, amounts, backend="gpu")[:, POSSIBLE].tolist() == [1.0, 1.0]

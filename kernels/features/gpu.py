@@ -1,0 +1,235 @@
+"""Triton, in float64: a program has a few compositions and all properties; charges are bits of three words."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import triton
+import triton.language as tl
+
+from matscreen.kernels.features.reference import MOST_ATOMS, WHOLE
+from matscreen.kernels.features.tables import TABLES, VALENCE, WARD_FEATURE_NAMES
+
+ROWS = 16
+"""Compositions of a program: with four warps four properties a lane."""
+
+PROPERTIES, WIDTH = (tl.constexpr(n) for n in (TABLES.properties.shape[1], len(WARD_FEATURE_NAMES)))
+S, P, D, F = (tl.constexpr(n) for n in VALENCE)
+STATES = tl.constexpr(16)
+"""No element's oxidation states span more than 15."""
+SPAN = tl.constexpr(192)
+"""Charges that sums of states can differ by in three words; compositions of more are left to the processor."""
+MOST, OFF = tl.constexpr(MOST_ATOMS), tl.constexpr(WHOLE)
+UNTOLD = -1.0
+"""In the place of "compound possible" of what is left to the processor."""
+
+
+class Known(NamedTuple):
+    """The tables on a device: what `TABLES` has of an element, its states as bits above the lowest, and that one."""
+
+    properties: torch.Tensor
+    electronegativity: torch.Tensor
+    states: torch.Tensor
+    lowest: torch.Tensor
+    highest: torch.Tensor
+
+
+def known(device: torch.device) -> Known:
+    """The tables there."""
+    count = len(TABLES.properties)
+    states, lowest, highest = (np.zeros(count, np.int32) for _ in range(3))
+    for z in range(count):
+        if len(own := TABLES.states[TABLES.first[z] : TABLES.first[z + 1]].astype(np.int32)):
+            lowest[z], highest[z] = own[0], own[-1]
+            states[z] = (1 << (own - own[0])).sum()
+    tables = TABLES.properties, TABLES.electronegativity, states, lowest, highest
+    return Known(*(torch.from_numpy(np.ascontiguousarray(table)).to(device) for table in tables))
+
+
+def composition_features(elements: torch.Tensor, amounts: torch.Tensor, tables: Known) -> torch.Tensor:
+    """(N, 145) float64 of elements uint8 and amounts float64 (N, K), on one device; see the package.
+
+    "Compound possible" is `UNTOLD` of a composition whose charges differ by `SPAN` or more.
+    """
+    out = amounts.new_empty(len(elements), WIDTH.value)
+    if len(elements):
+        grid = (triton.cdiv(len(elements), ROWS),)
+        given = elements.contiguous(), amounts.contiguous()
+        attributes[grid](*given, *tables, out, len(elements), elements.shape[1], UNTOLD, ROWS)
+    return out
+
+
+@triton.jit
+def shifted(low, middle, high, by):
+    """Three words of 64 bits as one, moved up by 0 to 63 places."""
+    back = (63 - by).to(tl.uint64)
+    by = by.to(tl.uint64)
+    one = tl.full(by.shape, 1, tl.uint64)
+    return low << by, (middle << by) | ((low >> one) >> back), (high << by) | ((middle >> one) >> back)
+
+
+@triton.jit
+def root(x, degree):
+    """Of what is above 0; 1 of what is not, which is no composition."""
+    return tl.exp(tl.log(tl.where(x > 0, x, 1.0)) / degree)
+
+
+@triton.jit
+def attributes(
+    elements, amounts, properties, electronegativity, states, lowest, highest, out, count, K, untold, R: tl.constexpr
+):
+    """A block of compositions; see `reference` for what is done to them."""
+    row = tl.program_id(0).to(tl.int64) * R + tl.arange(0, R)
+    here = row < count
+    of_row = row * K
+    line = out + row * WIDTH
+
+    whole = tl.zeros((R,), tl.float64)
+    kinds = tl.zeros((R,), tl.int32)
+    for k in range(K):
+        z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
+        whole += tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0)
+        kinds += (z > 0).to(tl.int32)
+    whole = tl.where(whole > 0, whole, 1.0)
+
+    norm2 = tl.zeros((R,), tl.float64)
+    norm3 = tl.zeros((R,), tl.float64)
+    norm5 = tl.zeros((R,), tl.float64)
+    norm7 = tl.zeros((R,), tl.float64)
+    norm10 = tl.zeros((R,), tl.float64)
+    largest = tl.zeros((R,), tl.float64)
+    for k in range(K):
+        z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
+        x = tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0) / whole
+        x2 = x * x
+        x5 = x2 * x2 * x
+        largest = tl.maximum(largest, x)
+        norm2 += x2
+        norm3 += x2 * x
+        norm5 += x5
+        norm7 += x5 * x2
+        norm10 += x5 * x5
+    tl.store(line, kinds.to(tl.float64), here)
+    tl.store(line + 1, tl.sqrt(norm2), here)
+    tl.store(line + 2, root(norm3, 3), here)
+    tl.store(line + 3, root(norm5, 5), here)
+    tl.store(line + 4, root(norm7, 7), here)
+    tl.store(line + 5, root(norm10, 10), here)
+
+    p = tl.arange(0, 32)  # the next power of two
+    there = here[:, None] & (p < PROPERTIES)[None, :]
+    low = tl.full((R, 32), float("inf"), tl.float64)
+    high = tl.full((R, 32), float("-inf"), tl.float64)
+    mode = tl.full((R, 32), float("inf"), tl.float64)
+    mean = tl.zeros((R, 32), tl.float64)
+    for k in range(K):
+        z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
+        x = tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0) / whole
+        value = tl.load(properties + z[:, None] * PROPERTIES + p[None, :], there, 0.0)
+        own = (z > 0)[:, None]
+        most = own & (tl.abs(x - largest) <= 1e-5 * largest)[:, None]
+        low = tl.where(own, tl.minimum(low, value), low)
+        high = tl.where(own, tl.maximum(high, value), high)
+        mode = tl.where(most, tl.minimum(mode, value), mode)
+        mean += x[:, None] * tl.where(own, value, 0.0)
+    deviation = tl.zeros((R, 32), tl.float64)
+    for k in range(K):
+        z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
+        x = tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0) / whole
+        value = tl.load(properties + z[:, None] * PROPERTIES + p[None, :], there, 0.0)
+        deviation += x[:, None] * tl.where((z > 0)[:, None], tl.abs(value - mean), 0.0)
+    at = line[:, None] + 6 + 6 * p[None, :]
+    tl.store(at, low, there)
+    tl.store(at + 1, high, there)
+    tl.store(at + 2, high - low, there)
+    tl.store(at + 3, mean, there)
+    tl.store(at + 4, deviation, there)
+    tl.store(at + 5, mode, there)
+    last = line + 6 + 6 * PROPERTIES
+    tl.store(last, tl.sum(tl.where((p == S)[None, :], mean, 0.0), axis=1), here)
+    tl.store(last + 1, tl.sum(tl.where((p == P)[None, :], mean, 0.0), axis=1), here)
+    tl.store(last + 2, tl.sum(tl.where((p == D)[None, :], mean, 0.0), axis=1), here)
+    tl.store(last + 3, tl.sum(tl.where((p == F)[None, :], mean, 0.0), axis=1), here)
+
+    possible = charges(elements, amounts, states, lowest, highest, of_row, here, whole, kinds, K, untold, R)
+    tl.store(last + 4, possible, here)
+
+    strongest = tl.zeros((R,), tl.float64)
+    average = tl.zeros((R,), tl.float64)
+    for i in range(K):
+        zi = tl.load(elements + of_row + i, here, 0).to(tl.int32)
+        xi = tl.where(zi > 0, tl.load(amounts + of_row + i, here, 0.0), 0.0) / whole
+        ei = tl.load(electronegativity + zi)
+        for j in range(i):
+            zj = tl.load(elements + of_row + j, here, 0).to(tl.int32)
+            xj = tl.where(zj > 0, tl.load(amounts + of_row + j, here, 0.0), 0.0) / whole
+            apart = ei - tl.load(electronegativity + zj)
+            ionic = tl.where((zi > 0) & (zj > 0), 1 - tl.exp(-0.25 * apart * apart), 0.0)
+            strongest = tl.maximum(strongest, ionic)
+            average += xi * xj * ionic
+    tl.store(last + 5, strongest, here)
+    tl.store(last + 6, average, here)
+
+
+@triton.jit
+def charges(elements, amounts, states, lowest, highest, of_row, here, whole, kinds, K, untold, R: tl.constexpr):
+    """Whether atoms can take oxidation states that sum to zero; bit b: they can sum to (lowest + b)."""
+    unit = tl.where(here, 0, 1)
+    total = 1
+    while (total <= MOST) & (tl.min(unit, axis=0) == 0):
+        furthest = tl.zeros((R,), tl.float64)
+        for k in range(K):
+            z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
+            n = tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0) / whole * total
+            furthest = tl.maximum(furthest, tl.abs(n - tl.floor(n + 0.5)))
+        unit = tl.where((unit == 0) & (furthest < OFF), total, unit)
+        total += 1
+
+    low = tl.zeros((R,), tl.float64)
+    high = tl.zeros((R,), tl.float64)
+    charged = here
+    for k in range(K):
+        z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
+        x = tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0) / whole
+        weight = tl.where(unit > 0, tl.floor(x * unit + 0.5), x)
+        low += weight * tl.load(lowest + z)
+        high += weight * tl.load(highest + z)
+        charged = charged & ((z == 0) | (tl.load(states + z) != 0))
+    spans = charged & (low <= 0) & (high >= 0)
+    counted = spans & (unit > 0) & (kinds > 1) & (high - low < SPAN)
+
+    first = tl.full((R,), 1, tl.uint64)
+    second = tl.zeros((R,), tl.uint64)
+    third = tl.zeros((R,), tl.uint64)
+    for k in range(K):
+        z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
+        x = tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0) / whole
+        atoms = tl.where(counted, tl.floor(x * unit + 0.5), 0.0).to(tl.int32)
+        own = tl.load(states + z)
+        for atom in range(tl.max(atoms, axis=0)):
+            a = tl.zeros((R,), tl.uint64)
+            b = tl.zeros((R,), tl.uint64)
+            c = tl.zeros((R,), tl.uint64)
+            for bit in range(STATES):
+                moved_a, moved_b, moved_c = shifted(first, second, third, tl.full((R,), bit, tl.int64))
+                has = ((own >> bit) & 1) == 1
+                a = tl.where(has, a | moved_a, a)
+                b = tl.where(has, b | moved_b, b)
+                c = tl.where(has, c | moved_c, c)
+            more = atom < atoms
+            first = tl.where(more, a, first)
+            second = tl.where(more, b, second)
+            third = tl.where(more, c, third)
+    zero = tl.where(counted, -low, 0.0).to(tl.int64)
+    word = tl.where(zero < 64, first, tl.where(zero < 128, second, third))
+    balanced = ((word >> (zero & 63).to(tl.uint64)) & 1).to(tl.float64)
+    found = tl.where(unit == 0, 1.0, tl.where(counted, balanced, untold))
+    return tl.where(kinds == 1, 1.0, tl.where(spans, found, 0.0))
+
+
+def configurations(_capability: int) -> list[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]]]:
+    """What ships, to compile ahead of time: kernel, types of its arguments, constants, options."""
+    numbers = dict.fromkeys(("amounts", "properties", "electronegativity", "out"), "*fp64")
+    tables = dict.fromkeys(("states", "lowest", "highest"), "*i32")
+    types = {"elements": "*u8"} | numbers | tables | {"count": "i32", "K": "i32", "untold": "fp32"}
+    return [(attributes, types, {"R": ROWS}, {})]
