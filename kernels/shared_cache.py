@@ -6,13 +6,17 @@ number, and a third then runs one's code for the other's types.
 """
 
 import fcntl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from numba.core.caching import IndexDataCacheFile
+
+PATIENCE = 5.0
+"""Seconds; whoever waits longer, for a process that was stopped perhaps, compiles for itself and keeps nothing."""
 
 
 def lock_the_cache() -> None:
@@ -26,18 +30,46 @@ def lock_the_cache() -> None:
 def _alone(method: Callable[..., Any], kind: int) -> Callable[..., Any]:
     @wraps(method)
     def locked(self: Any, *given: Any) -> Any:
-        with _lock(Path(self._index_path).parent, kind):
-            return method(self, *given)
+        with _lock(Path(self._index_path).parent, kind) as free:
+            return method(self, *given) if free else None
 
     return locked
 
 
 @contextmanager
-def _lock(folder: Path, kind: int) -> Iterator[None]:
+def _lock(folder: Path, kind: int) -> Iterator[bool]:
+    """Whether the folder is free for reading (`LOCK_SH`) or writing (`LOCK_EX`), which it then stays within.
+
+    A folder that nobody can write to needs no lock, and some file systems have none.
+    """
     with ExitStack() as held:
+        free = True
         try:
-            file = held.enter_context((folder / "lock").open("a"))
-            fcntl.flock(file, kind)
-        except OSError:  # nobody writes to a folder that cannot be written to; some file systems know no locks
+            file = held.enter_context(_opened(folder / "lock"))
+            free = _taken(file, kind)
+            if free:  # a process that was forked meanwhile holds the file open, but no lock then
+                held.callback(fcntl.flock, file, fcntl.LOCK_UN)
+        except OSError:
             pass
-        yield
+        yield free
+
+
+def _opened(path: Path) -> TextIO:
+    """To read and write, without which network file systems give no lock of either kind; else to read."""
+    try:
+        return path.open("a+")
+    except PermissionError:
+        return path.open()
+
+
+def _taken(file: TextIO, kind: int) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.002)
+        else:
+            return True

@@ -50,10 +50,13 @@ def slopes(
     """
     if not 0 <= output < model.target.outputs:
         raise ModelError(f"{model.name} has no output {output}")
+    places = model.places(elements)
     fractions = amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)
     run = _differences if backend == "reference" else _backwards
     parts = [slice(start, start + ROWS) for start in range(0, max(len(elements), 1), ROWS)]
-    found = np.concatenate([run(model, elements[part], fractions[part], output) for part in parts], axis=1)
+    found = np.concatenate(
+        [run(model, elements[part], places[part], fractions[part], output) for part in parts], axis=1
+    )
     if any(member.encoding.kind != "fractions" for member in model.members):
         found[:, (elements > 0) & (fractions <= 0)] = np.nan
     return found
@@ -69,10 +72,12 @@ def on_simplex(slopes: np.ndarray, elements: np.ndarray) -> np.ndarray:
     return np.where(there, slopes - mean, 0)
 
 
-def _backwards(model: Model, elements: np.ndarray, fractions: np.ndarray, output: int) -> np.ndarray:
+def _backwards(
+    model: Model, elements: np.ndarray, places: np.ndarray, fractions: np.ndarray, output: int
+) -> np.ndarray:
     """By one pass back through each network."""
     device = here().device
-    places = torch.from_numpy(model.places(elements).astype(np.int64)).to(device)
+    rows = torch.from_numpy(places.astype(np.int64)).to(device)
     x = torch.from_numpy(fractions.astype(np.float32)).to(device).requires_grad_()
     attributes, changes = np.empty((len(elements), 0)), np.empty((*elements.shape, 0))
     if any(member.encoding.kind != "fractions" for member in model.members):
@@ -82,7 +87,7 @@ def _backwards(model: Model, elements: np.ndarray, fractions: np.ndarray, output
     def chosen(outputs: torch.Tensor) -> torch.Tensor:
         return (torch.softmax(outputs, dim=1) if model.target.classes else outputs)[:, output].sum()
 
-    found = [_gradient(member, places, x, attributes, changes, chosen).cpu().numpy() for member in model.members]
+    found = [_gradient(member, rows, x, attributes, changes, chosen).cpu().numpy() for member in model.members]
     gradients = np.where(elements > 0, np.stack(found), 0)
     middle = (gradients * fractions).sum(axis=2, keepdims=True)
     return np.where(elements > 0, gradients - middle, 0).astype(np.float32)
@@ -149,9 +154,10 @@ def _network(inputs: torch.Tensor, layers: Layers) -> torch.Tensor:
     return found[-1]
 
 
-def _differences(model: Model, elements: np.ndarray, fractions: np.ndarray, output: int) -> np.ndarray:
+def _differences(
+    model: Model, elements: np.ndarray, places: np.ndarray, fractions: np.ndarray, output: int
+) -> np.ndarray:
     """The definition."""
-    places = model.places(elements)
 
     def chosen(rows: np.ndarray, x: np.ndarray) -> np.ndarray:
         """(members, N), all of it in float64."""

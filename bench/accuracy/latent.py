@@ -18,7 +18,7 @@ import torch
 from sklearn.manifold import TSNE
 
 from bench.accuracy.common import Job, job, progress, show
-from bench.accuracy.trees import chances, errors, scores
+from bench.accuracy.trees import Parts, chances, errors, scores
 from matscreen.kernels.features import ward_features
 from matscreen.models.dataset import Dataset, fraction_matrix, load_clean
 from matscreen.models.elements import ATOMIC_NUMBERS, ELEMNET_ELEMENTS
@@ -119,6 +119,21 @@ def classification(name: str, task: Job) -> tuple[Dataset, np.ndarray]:
     return data, (data.energies > 0).astype(int)
 
 
+def judged(name: str, described: dict[str, np.ndarray], values: np.ndarray, own: Parts) -> dict[str, dict[str, float]]:
+    """Errors of a property, or scores of a class, by description."""
+    return {
+        kind: errors(inputs, values, own)
+        if name in TABLES
+        else scores(values[own["test"]], chances(inputs, values, own))
+        for kind, inputs in described.items()
+    }
+
+
+def compounds(name: str, task: Job) -> tuple[Dataset, np.ndarray]:
+    """Compounds of a table, and the property or class of each."""
+    return regression(name, task) if name in TABLES else classification(name, task)
+
+
 def pictures(task: Job, latent: Latent, fractions: np.ndarray) -> None:
     """Compositions and what comes back (fig. S3), and the map of codes by element (fig. S4)."""
     matplotlib.use("Agg")
@@ -148,9 +163,9 @@ def pictures(task: Job, latent: Latent, fractions: np.ndarray) -> None:
 
 
 def main() -> None:
-    task, told = job("latent", flags=("ship",))
+    task, given = job("latent", flags=("ship",))
     torch.set_num_threads(2)
-    latent = learnt(task, told.ship)
+    latent = learnt(task, given.ship)
     formulas, fractions = compositions(task)
     held_out = fractions[draws(formulas, "latent") < 0.05]
     described: dict[str, Description] = {
@@ -162,15 +177,9 @@ def main() -> None:
     for name in (*TABLES, *CLASSES):
         *_, known = TABLES[name] if name in TABLES else CLASSES[name]
         figures[name] = {"published (composition and structure)": known} if known else {}
-        data, values = regression(name, task) if name in TABLES else classification(name, task)
-        own = parts(data, Split())
-        for kind, describe in described.items():
-            inputs = describe(data.fractions)
-            figures[name][kind] = (
-                errors(inputs, values, own)
-                if name in TABLES
-                else scores(values[own["test"]], chances(inputs, values, own))
-            )
+        data, values = compounds(name, task)
+        inputs = {kind: describe(data.fractions) for kind, describe in described.items()}
+        figures[name] |= judged(name, inputs, values, parts(data, Split()))
         show(name, [{"from": kind, **found} for kind, found in figures[name].items()])
     pictures(task, latent, held_out)
     task.publish(figures)

@@ -20,8 +20,8 @@ from pymatgen.core import Structure
 from sklearn.manifold import TSNE
 
 from bench.accuracy.common import Job, job, progress, show
-from bench.accuracy.latent import TABLES, classification, compositions, regression
-from bench.accuracy.trees import chances, errors, scores
+from bench.accuracy.latent import TABLES, compositions, compounds, judged
+from bench.accuracy.trees import errors
 from matscreen.engine.queue.decorate import proposals
 from matscreen.engine.queue.prototypes import aflow
 from matscreen.engine.xrd.crystals import symmetric
@@ -91,32 +91,28 @@ def of_guessed(task: Job, latent: Latent) -> dict[str, dict[str, dict[str, float
     """
     listed, column, *_ = TABLES["bulk modulus, GPa"]
     formulas = load_clean(task.data(listed), (column,))[0].formulas
-    patterns, _, found = of_prototypes(task.work / "aflow.npz", formulas)
-    code = dict(zip(found, latent.codes(patterns), strict=True))
+    patterns, _, guessed = of_prototypes(task.work / "aflow.npz", formulas)
+    code = dict(zip(guessed, latent.codes(patterns), strict=True))
     figures: dict[str, dict[str, dict[str, float]]] = {}
     for name in (*TABLES, "band gap > 0"):
-        data, values = regression(name, task) if name in TABLES else classification(name, task)
+        data, values = compounds(name, task)
         rows = np.flatnonzero([formula in code for formula in data.formulas])
         data, values = data.take(rows), values[rows]
-        compositions, guessed = load("composition").codes(data.fractions), np.array([code[f] for f in data.formulas])
+        codes, pattern_codes = load("composition").codes(data.fractions), np.array([code[f] for f in data.formulas])
         attributes = ward_features(data.fractions)
         own = parts(data, Split())
+        described = {
+            "codes of compositions": codes,
+            "codes of compositions and patterns": np.hstack([codes, pattern_codes]),
+            "fractions": data.fractions,
+            "fractions and codes of patterns": np.hstack([data.fractions, pattern_codes]),
+            "attributes": attributes,
+            "attributes and codes of patterns": np.hstack([attributes, pattern_codes]),
+        }
         title = f"{name}, structures guessed"
-        figures[title] = {"compounds": {kind: len(of) for kind, of in own.items()}}
-        for kind, inputs in (
-            ("codes of compositions", compositions),
-            ("codes of compositions and patterns", np.hstack([compositions, guessed])),
-            ("fractions", data.fractions),
-            ("fractions and codes of patterns", np.hstack([data.fractions, guessed])),
-            ("attributes", attributes),
-            ("attributes and codes of patterns", np.hstack([attributes, guessed])),
-        ):
-            figures[title][kind] = (
-                errors(inputs, values, own)
-                if name in TABLES
-                else scores(values[own["test"]], chances(inputs, values, own))
-            )
-        show(title, [{"from": kind, **told} for kind, told in figures[title].items() if kind != "compounds"])
+        found = judged(name, described, values, own)
+        show(title, [{"from": kind, **one} for kind, one in found.items()])
+        figures[title] = {"compounds": {kind: len(of) for kind, of in own.items()}} | found
     return figures
 
 

@@ -47,6 +47,13 @@ class _WhenAsked(Mapping[str, Any]):
         alone.command(name)(getattr(module, name))
         return typer.main.get_command(alone)
 
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """What fails to load is no command that is missing."""
+        return self[name] if name in COMMANDS else default
+
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
 

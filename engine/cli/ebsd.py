@@ -15,6 +15,7 @@ import typer
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import PROGRESS, say
 from matscreen.engine.cli.training_bar import TrainingBar
+from matscreen.engine.cluster import steady_clock
 from matscreen.engine.ebsd.crystals import NICKEL, checksum, read_crystal
 from matscreen.engine.ebsd.dictionary import Dictionary, open_dictionary
 from matscreen.engine.ebsd.dictionary import simulate as simulate_dictionary
@@ -272,6 +273,7 @@ def _place(centre: str | None) -> tuple[float, float, float] | None:
 def _simulated(
     crystal: Crystal, geometry: Geometry, steps: int, path: Path, workers: int, scheduler: str | None
 ) -> Dictionary:
+    steady_clock()
     with _bar("patterns") as report:
         return simulate_dictionary(crystal, geometry, steps, path, workers, scheduler, report)
 

@@ -180,7 +180,7 @@ def _of_hdf5(path: Path, value: str) -> _Columns:
             # Text of any length lies in a heap, in which the library can go round for ever where it is damaged.
             if file["composition"].attrs.get_id("elements").dtype.kind != "S":
                 raise InputError(f"{path}: the attribute elements must be text of fixed length: numpy.array(…, 'S2')")
-            elements = [one.decode() for one in file["composition"].attrs["elements"].tolist()]
+            elements = [one.decode().strip() for one in np.atleast_1d(file["composition"].attrs["elements"]).tolist()]
     except InputError:
         raise
     except Exception as error:  # whatever damaged bytes lead the library to

@@ -93,7 +93,6 @@ def test_balanced_neighbours_are_found(tmp_path: Path, model: Model, phases: Pha
     run = scan(space, model=model, phases=phases, out=tmp_path / "run", threshold=-1.0, charge_neutral=True)
     assert "MgAl2O4" in run.candidates["formula"].to_pylist()
     found = refine(run.path, 20, 20)
-    assert set(found.table["started_from"].to_pylist()) <= set(run.candidates["formula"].to_pylist())
     assert all(found.table["charge_balanced"].to_pylist())
     assert len(found.table) > 0
     assert found.table["known"].to_pylist() == [

@@ -79,8 +79,10 @@ class Children:
 
 def serve() -> None:
     """Fork and wait as told, a line of JSON each, until there are no more."""
+    import matscreen.engine.cli.results
     import matscreen.engine.cli.scan
     import matscreen.engine.cli.search
+    import matscreen.engine.cli.status
     import matscreen.engine.cluster  # noqa: F401
 
     for line in sys.stdin:
