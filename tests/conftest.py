@@ -6,7 +6,8 @@ from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch's threads of two processes wait for each other on two cores
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".venv/numba")  # what one compiles serves all
+    # The parts of a library's gufunc that two processes compile into one folder at once do not fit together.
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".venv/numba" / os.environ["PYTEST_XDIST_WORKER"])
 
 import torch
 
