@@ -55,6 +55,7 @@ TABLES: dict[str, tuple[str, str, bool, dict[str, float]]] = {
 CLASSES: dict[str, tuple[str, str, dict[str, float]]] = {
     "band gap > 0": ("properties/band_gap_aflow.parquet", "band_gap_ev", {"auc": 0.93, "accuracy": 0.90, "f1": 0.87}),
     "band gap > 0, measured": ("properties/band_gap_expt.parquet", "band_gap_ev", {}),
+    "metal, measured": ("properties/is_metal_expt.parquet", "is_metal", {}),
 }
 
 Description = Callable[[np.ndarray], np.ndarray]
@@ -113,7 +114,7 @@ def regression(name: str, task: Job) -> tuple[Dataset, np.ndarray]:
 
 
 def classification(name: str, task: Job) -> tuple[Dataset, np.ndarray]:
-    """The same of metals, 0, and insulators, 1."""
+    """The same of classes, 0 or 1."""
     file, column, _ = CLASSES[name]
     data, _ = load_clean(task.data(file), (column,))
     return data, (data.energies > 0).astype(int)
