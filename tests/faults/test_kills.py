@@ -75,6 +75,7 @@ def test_two_at_once_and_a_dead_one_holds_nothing(
         first = children.start(*scan_of(reference, path), said=tmp_path / "first")
         while not (path / "log.jsonl").is_file():
             time.sleep(0.01)
+        os.kill(first, signal.SIGSTOP)  # or it might end before the second has come as far as the lock
         said.write_text("")
         assert children.run("resume", str(path), said=said) == 2
         assert f"being worked on by another process ({first} on" in said.read_text()
