@@ -55,7 +55,7 @@ faults: .venv/.dev .venv/.kernels
 # Compiled kernels leave no trace: against their definitions once more, as Python.
 coverage: .venv/.checks .venv/.kernels
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m 'not slow'
+	$(BIN)/coverage run -m pytest -m 'not slow' -n 2 --dist loadfile
 	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest tests/kernels/test_parity.py -W ignore
 	$(BIN)/coverage combine
 	$(BIN)/coverage report

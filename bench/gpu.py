@@ -2,8 +2,8 @@
 
     python -m bench.gpu [--quick]
 
-Needs PyTorch, Triton, Numba, PyArrow and NumPy only; SciPy is a peer where it is there. Where matscreen is not
-installed, make the package first:
+Needs PyTorch, Triton, Numba, PyArrow and NumPy only; SciPy is a peer where it is there, and models that ship are timed
+where safetensors is. Where matscreen is not installed, make the package first:
 
     mkdir -p .house/matscreen && ln -sfn ../../engine ../../kernels ../../models .house/matscreen/
     PYTHONPATH=.house:. python -m bench.gpu
@@ -12,6 +12,7 @@ Writes `bench/results/DEVICE-DATE.json`. Without a CUDA device it says so and ex
 """
 
 import argparse
+import importlib.util
 import itertools
 import json
 import re
@@ -34,6 +35,7 @@ ELEMNET = (86, *(4 * (1024,)), *(3 * (512,)), *(3 * (256,)), *(3 * (128,)), 64, 
 FLOP = 2 * sum(a * b for a, b in itertools.pairwise(ELEMNET[1:]))
 """Of a composition after the gathered first layer."""
 SPACE = 446_597_140
+NONE = np.zeros(0, np.uint8)
 Row = dict[str, Any]
 
 
@@ -209,14 +211,14 @@ def descriptions(limits: dict[str, float], quick: bool) -> list[Row]:
     ratios = enumeration.ratio_table(4, 10)
     ranks = np.sort(np.random.default_rng(0).integers(0, enumeration.block_size(86, 0, 4, len(ratios)), count))
     free = np.array([z for z in range(1, 95) if z not in (2, 10, 18, 84, 85, 86, 87, 88)], np.uint8)
-    elements, amounts = enumeration.unrank_each(ranks, free, free[:0], ratios, 4)
+    elements, amounts = enumeration.unrank_each(ranks, free, NONE, ratios, 4)
     composition_features(elements[:few], amounts[:few], backend="cpu")
     started = time.perf_counter()
     composition_features(elements[:few], amounts[:few], backend="cpu")
     core = 1e3 * (time.perf_counter() - started) * count / few
     labels, atoms = torch.from_numpy(elements).cuda(), torch.from_numpy(amounts.astype(np.float64)).cuda()
     tables = features.known(labels.device)
-    told = milliseconds(lambda: features.composition_features(labels, atoms, tables), quick)
+    told = milliseconds(lambda: features.told(labels, atoms, tables), quick)
 
     place = np.zeros(128, np.int32)
     place[free] = np.arange(86)
@@ -239,6 +241,43 @@ def descriptions(limits: dict[str, float], quick: bool) -> list[Row]:
     ]
 
 
+def first_pass(limits: dict[str, float], quick: bool) -> list[Row]:
+    """What a scan asks of the device: arrays of a chunk in, energies out, by the models that ship; peer: a core."""
+    if importlib.util.find_spec("safetensors") is None:
+        print("no safetensors here: models that ship are not timed")
+        return []
+    from matscreen.models import load
+    from matscreen.models.model import student_file
+
+    default = load()
+    count, few = (2**15, 2**9) if quick else (2**20, 2**13)
+    ratios = enumeration.ratio_table(4, 10)
+    start = enumeration.block_size(86, 0, 4, len(ratios)) // 3
+    elements, amounts = enumeration.unrank(start, start + count, default.elements.astype(np.uint8), NONE, ratios, 4)
+    threads = torch.get_num_threads()
+    found = []
+    for model in (load("elemnet-oqmd"), default, load(student_file(default.source))):
+        flop = sum(2 * weight.size for member in model.members for weight in member.layers.weights)
+        torch.set_num_threads(1)
+        model.energies(elements[:few], amounts[:few], "cpu")
+        started = time.perf_counter()
+        exact = model.energies(elements[:few], amounts[:few], "cpu")
+        core = 1e3 * (time.perf_counter() - started) * count / few
+        torch.set_num_threads(threads)
+        for precision in ("fp32", "bf16"):
+            energies = model.energies(elements[:few], amounts[:few], "gpu", precision)  # type: ignore[arg-type]
+            times = []
+            for _ in range(3 if quick else 7):
+                started = time.perf_counter()
+                model.energies(elements, amounts, "gpu", precision)  # type: ignore[arg-type]
+                times.append(1e3 * (time.perf_counter() - started))
+            ms = float(np.median(times))
+            name = f"first pass, {model.name}, {precision}"
+            found.append(row(name, f"{count:,}", ms, count, "compositions", limits["bf16"] / flop, {"a core": core}))
+            found[-1]["largest difference from fp32 on the CPU, eV/atom"] = float(np.abs(energies - exact).max())
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu")
     parser.add_argument("--quick", action="store_true", help="small sizes: does it run?")
@@ -257,6 +296,7 @@ def main() -> None:
         *filters(limits, quick),
         *patterns(limits, quick),
         *descriptions(limits, quick),
+        *first_pass(limits, quick),
     ]
     for line in rows:
         print("  ".join(f"{k}: {v:,.4g}" if isinstance(v, float) else f"{k}: {v}" for k, v in line.items()))

@@ -23,6 +23,7 @@ from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened, screen_chunk
 from matscreen.engine.slurm import slurm_jobs
 from matscreen.engine.space import CompositionSpace
+from matscreen.kernels.mlp import Precision
 from matscreen.models import Model
 from matscreen.models.errors import InputError, JobError
 
@@ -45,6 +46,7 @@ class Job:
     charge_neutral: bool
     exact: bool
     properties: tuple[Property, ...] = ()
+    gpu: Precision | None = None
 
 
 class JobPlugin(WorkerPlugin):
@@ -65,7 +67,7 @@ def screen_range(name: str, start: int, stop: int) -> Screened:
     started = time.perf_counter()
     chunk = job.space.chunk(start, stop)
     enumerate_seconds = time.perf_counter() - started
-    asked = job.threshold, job.charge_neutral, job.exact, job.properties
+    asked = job.threshold, job.charge_neutral, job.exact, job.properties, job.gpu
     screened = screen_chunk(chunk, job.model, job.phases, *asked)
     return replace(screened, enumerate_seconds=enumerate_seconds)
 

@@ -2,14 +2,13 @@
 
 import numpy as np
 
+from matscreen.kernels.mlp import Precision
 from matscreen.models import Model
 from matscreen.models.formula import format_formula
+from matscreen.models.guard import ENERGY_TOLERANCE
 
 CHECKED = 100_000
 """One composition in so many is predicted again by the definition while a scan goes on."""
-
-ENERGY_TOLERANCE = 1e-4
-"""eV/atom between the float32 forward pass and the float64 reference; rounding gives some 1e-6."""
 
 
 def check_energies(
@@ -18,11 +17,14 @@ def check_energies(
     amounts: np.ndarray,
     energies: np.ndarray,
     model: Model,
+    precision: Precision | None = None,
+    tolerance: float = ENERGY_TOLERANCE,
     one_in: int = CHECKED,
 ) -> int:
     """Compare predicted energies (N,), eV/atom, with what the definition gives; returns of how many.
 
-    Those of a fixed sample of ids, whichever backend, chunk or run they came from. ArithmeticError, with id and values,
+    Those of a fixed sample of ids, whichever chunk or run they came from. `precision`, of a GPU, is only told, and
+    `tolerance`, eV/atom, is what goes with it. ArithmeticError, with id and values,
     for the first energy that is not finite, or differs.
     """
     strange = np.flatnonzero(~np.isfinite(energies))
@@ -34,11 +36,11 @@ def check_energies(
     if not len(rows):
         return 0
     expected = model.energies(elements[rows], amounts[rows], backend="reference")
-    wrong = np.flatnonzero(~(np.abs(energies[rows] - expected) <= ENERGY_TOLERANCE))
+    wrong = np.flatnonzero(~(np.abs(energies[rows] - expected) <= tolerance))
     if len(wrong):
-        at = wrong[0]
+        at, kernel = wrong[0], f"the kernel in {precision}" if precision else "the kernel"
         raise ArithmeticError(
-            f"the kernel predicts {energies[rows[at]]:.6f} eV/atom for {_named(ids, elements, amounts, rows[at])}, its "
+            f"{kernel} predicts {energies[rows[at]]:.6f} eV/atom for {_named(ids, elements, amounts, rows[at])}, its "
             f"definition {expected[at]:.6f}: run `matscreen doctor --kernels`"
         )
     return len(rows)

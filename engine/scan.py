@@ -20,6 +20,7 @@ import pyarrow as pa
 from distributed import Client, Future
 
 from matscreen.engine import rundir
+from matscreen.engine.cascade import looks
 from matscreen.engine.cluster import (
     GONE,
     LOST,
@@ -40,6 +41,8 @@ from matscreen.engine.rundir import Chunk, RunConfig
 from matscreen.engine.screen import Screened
 from matscreen.engine.space import CompositionSpace
 from matscreen.engine.summary import Tally, summarize
+from matscreen.kernels.backend import BackendError, gpu_here
+from matscreen.kernels.mlp import Precision
 from matscreen.models import Model, load
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError, JobError
@@ -104,6 +107,7 @@ def scan(
     exact: bool = False,
     notice: Notice = lambda _: None,
     properties: Sequence[Property] = (),
+    gpu: Precision | None = None,
 ) -> Run:
     """Screen every composition of `space` and keep what lies more than `threshold` below the hull.
 
@@ -116,7 +120,7 @@ def scan(
     scheduler : address of a Dask scheduler to use instead, such as `tcp://host:8786`
     report : called after every chunk
     notice : called with what people should know, in a line
-    properties : as in `screen`
+    properties, gpu : as in `screen`; what `gpu` is, the run does not keep, as it changes nothing
 
     Raises
     ------
@@ -139,7 +143,8 @@ def scan(
             f"{len(space):,} compositions are more than {MOST_CHUNKS:,} chunks of {chunk_size:,}; narrow it"
         )
     path = Path(out)
-    job = Job(space, model, phases, float(threshold), charge_neutral, exact, tuple(properties))
+    job = Job(space, model, phases, float(threshold), charge_neutral, exact, tuple(properties), gpu)
+    _need_gpu(job, scheduler)
     config = config_of(job, chunk_size)
     workers = _workers(workers)
     need_workers(scheduler)  # before anything is written
@@ -153,6 +158,7 @@ def resume(
     scheduler: str | None = None,
     report: Report = lambda _: None,
     notice: Notice = lambda _: None,
+    gpu: Precision | None = None,
 ) -> Run:
     """Continue the run at `path`, or just make sure that it is whole; ends with the bytes of an uninterrupted run.
 
@@ -165,7 +171,8 @@ def resume(
     config = rundir.read_config(path)
     if config.search:
         raise InputError(f"{path} is a search: matscreen.engine.search.run.resume continues it")
-    job = reopen(path, config)
+    job = replace(reopen(path, config), gpu=gpu)
+    _need_gpu(job, scheduler)
     need_workers(scheduler)
     return _run(path, config, job, _workers(workers), scheduler, report, notice)
 
@@ -176,6 +183,14 @@ def need_energies(model: Model, space: CompositionSpace) -> None:
         raise InputError(f"model {model.name} does not know {', '.join(SYMBOLS[z] for z in unknown)}; exclude them")
     if model.target.energy is None:
         raise InputError(f"model {model.name} predicts {model.target}, not formation energies")
+
+
+def _need_gpu(job: Job, scheduler: str | None) -> None:
+    """Where one is asked for: BackendError if there is none here, InputError for a model without guard bands."""
+    if job.gpu:
+        looks(job.model, job.threshold, 1, job.exact, job.gpu)
+        if scheduler is None and gpu_here() != "cuda":
+            raise BackendError("--gpu needs a CUDA device and Triton (pip install 'matscreen[gpu]')")
 
 
 def config_of(job: Job, chunk_size: int, search: dict[str, Any] | None = None) -> RunConfig:
@@ -356,7 +371,7 @@ def _check(client: Client, number: int, attempts: int, error: Exception) -> None
     if isinstance(error, LOST):  # with the scheduler, or with a worker before its answer came
         if client.status != "running" or attempts >= ATTEMPTS:
             raise JobError(GONE)
-    elif isinstance(error, ArithmeticError | InputError):  # the same again wherever it is done
+    elif isinstance(error, ArithmeticError | InputError | BackendError):  # the same again wherever it is done
         raise JobError(f"chunk {number}: {error}")
     elif isinstance(error, OSError | MemoryError) or attempts >= ATTEMPTS:
         raise JobError(f"chunk {number} failed {attempts} time(s): {type(error).__name__}: {error}")

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matscreen.engine import schema
+from matscreen.engine.cascade import looks
 from matscreen.engine.chemistry import chemistry, is_charge_neutral
 from matscreen.engine.properties import Property, predicted
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.safety import check_energies
 from matscreen.kernels import hull
+from matscreen.kernels.mlp import Precision
 from matscreen.models import Model
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
@@ -32,7 +34,7 @@ class Screened:
     ----------
     candidates : `schema.CANDIDATES`, by rising id
     screened : compositions whose energy was predicted (fewer than the chunk's with a filter)
-    refined : those of them that the model itself predicted, not only its student
+    refined : those of them that the model itself predicted in float32, not only its student or a GPU
     checked : predictions that were compared with the definition's
     outside : compositions below the hull whose properties are not those wanted
     degenerate : candidates on a face of the hull, made of fewer phases than elements: which facet holds them is a tie
@@ -61,6 +63,7 @@ def screen(
     charge_neutral: bool = False,
     exact: bool = False,
     properties: Sequence[Property] = (),
+    gpu: Precision | None = None,
 ) -> pa.RecordBatch:
     """Compositions of a chunk whose predicted formation energy is more than `threshold` below the hull.
 
@@ -74,6 +77,8 @@ def screen(
     exact : let the model predict everything; else its student, if it has one, predicts first, and the model only what
         the student does not put clearly above the threshold. One is not asked with a negative threshold
     properties : predicted of what is below the hull; only compositions that have the values wanted are kept
+    gpu : predict on a CUDA device first, in this precision, and again on the CPU what lies within the model's guard
+        band of being kept; the same compositions are kept
 
     Returns
     -------
@@ -83,8 +88,10 @@ def screen(
     ------
     ArithmeticError
         A predicted energy that is not finite or, of the few that are predicted again by the definition, wrong.
+    BackendError, ModelError
+        No GPU, or a model without a guard band for this precision.
     """
-    return screen_chunk(chunk, model, phases, threshold, charge_neutral, exact, properties).candidates
+    return screen_chunk(chunk, model, phases, threshold, charge_neutral, exact, properties, gpu).candidates
 
 
 def screen_chunk(
@@ -95,6 +102,7 @@ def screen_chunk(
     charge_neutral: bool,
     exact: bool,
     properties: Sequence[Property] = (),
+    gpu: Precision | None = None,
 ) -> Screened:
     """`screen`, with what it took."""
     if not np.isfinite(threshold):
@@ -108,37 +116,32 @@ def screen_chunk(
         started = time.perf_counter()
         return hull.hull_energies(elements, amounts, phases.index), time.perf_counter() - started
 
-    student = None if exact or threshold < 0 else model.student  # its bands are of compositions below the hull
-    with ThreadPoolExecutor(1) as side:  # the hull does not need the prediction: both kernels run at once
+    sizes, rows = np.count_nonzero(elements, axis=1), np.arange(len(ids))
+    checked, refined, predict_seconds = 0, 0, 0.0
+    with ThreadPoolExecutor(1) as side:  # the hull does not need the first prediction: both kernels run at once
         hull_stage = side.submit(hull_energies)
-        started = time.perf_counter()
-        first = student.model if student else model
-        energies, uncertainties = _predicted(first, elements, amounts)
-        checked = check_energies(ids, elements, amounts, energies, first)
-        predict_seconds = time.perf_counter() - started
-        hull_energy, hull_seconds = hull_stage.result()
-
-    rows = np.arange(len(ids))
-    if student:
-        started = time.perf_counter()
-        bands = student.bands_ev_atom(threshold, elements.shape[1])[np.count_nonzero(elements, axis=1)]
-        rows = np.flatnonzero(energies - hull_energy < bands - threshold)
-        energies, uncertainties = _predicted(model, elements[rows], amounts[rows])
-        checked += check_energies(ids[rows], elements[rows], amounts[rows], energies, model)
-        predict_seconds += time.perf_counter() - started
-    keep = np.flatnonzero(energies - hull_energy[rows] < -threshold)
+        for look in looks(model, threshold, elements.shape[1], exact, gpu):
+            started, refined = time.perf_counter(), len(rows)
+            energies, uncertainties = look.predicted(elements[rows], amounts[rows])
+            checked += check_energies(
+                ids[rows], elements[rows], amounts[rows], energies, look.model, look.precision, look.tolerance
+            )
+            predict_seconds += time.perf_counter() - started
+            hull_energy, hull_seconds = hull_stage.result()
+            below = energies - hull_energy[rows] < look.bands[sizes[rows]] - threshold
+            rows, energies, uncertainties = rows[below], energies[below], uncertainties[below]
     started = time.perf_counter()
-    values = predicted(properties, elements[rows[keep]], amounts[rows[keep]]) if properties else {}
-    wanted = np.ones(len(keep), bool)
+    values = predicted(properties, elements[rows], amounts[rows]) if properties else {}
+    wanted = np.ones(len(rows), bool)
     for one in properties:
         wanted &= one.within(values[one.column][0])
     predict_seconds += time.perf_counter() - started
     started = time.perf_counter()
 
     def described(part: np.ndarray) -> pa.RecordBatch:
-        at, own = rows[keep[part]], {name: (value[part], spread[part]) for name, (value, spread) in values.items()}
-        found = energies[keep[part]], uncertainties[keep[part]]
-        return describe(ids[at], elements[at], amounts[at], *found, phases, own)
+        at, own = rows[part], {name: (value[part], spread[part]) for name, (value, spread) in values.items()}
+        told = energies[part], uncertainties[part]
+        return describe(ids[at], elements[at], amounts[at], *told, phases, own)
 
     kept = np.flatnonzero(wanted)
     parts = [described(part) for part in np.split(kept, range(AT_ONCE, len(kept), AT_ONCE))]
@@ -147,13 +150,7 @@ def screen_chunk(
     products = pc.list_value_length(candidates["decomposition"]).to_numpy()
     degenerate = int(np.count_nonzero(products < candidates["n_elements"].to_numpy()))
     seconds = predict_seconds, hull_seconds, describe_seconds
-    return Screened(candidates, len(ids), len(rows), checked, len(keep) - len(kept), degenerate, *seconds)
-
-
-def _predicted(model: Model, elements: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Formation energies and their uncertainties, NaN from a single network."""
-    energies, uncertainties = model.uncertain_energies(elements, amounts)
-    return energies, np.full(len(energies), np.nan, np.float32) if uncertainties is None else uncertainties
+    return Screened(candidates, len(ids), refined, checked, len(rows) - len(kept), degenerate, *seconds)
 
 
 def describe(

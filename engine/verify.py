@@ -16,11 +16,11 @@ from matscreen.engine.lock import locked
 from matscreen.engine.merge import merge
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.rundir import RunConfig
-from matscreen.engine.safety import ENERGY_TOLERANCE
 from matscreen.engine.scan import reopen
 from matscreen.engine.search.run import check
 from matscreen.kernels import hull
 from matscreen.models.errors import JobError
+from matscreen.models.guard import ENERGY_TOLERANCE
 
 HULL_TOLERANCE = 1e-7
 """eV/atom between the hull kernel and HiGHS, which meets its constraints to 1e-10."""

@@ -178,4 +178,4 @@ def _differences(
 
 def _defined(member: Member, places: np.ndarray, x: np.ndarray, attributes: np.ndarray) -> np.ndarray:
     by_fractions = member.encoding.kind == "fractions"
-    return member.outputs(places, x, None if by_fractions else attributes, "reference")
+    return member.outputs(places, x, None if by_fractions else attributes, "reference", "fp32")

@@ -27,12 +27,18 @@ class Member(NamedTuple):
     layers: mlp.Layers
 
     def outputs(
-        self, places: np.ndarray, fractions: np.ndarray, attributes: np.ndarray | None, backend: Backend
+        self,
+        places: np.ndarray,
+        fractions: np.ndarray,
+        attributes: np.ndarray | None,
+        backend: Backend,
+        precision: mlp.Precision,
     ) -> np.ndarray:
         """(N, outputs) from rows in the inputs or tables and fractions, both (N, K), and attributes (N, 145)."""
         if attributes is None:
-            return mlp.forward(places, fractions, self.layers, backend)
-        return mlp.forward_dense(self.encoding.dense(places, fractions, attributes, backend), self.layers, backend)
+            return mlp.forward(places, fractions, self.layers, backend, precision)
+        given = self.encoding.dense(places, fractions, attributes, backend)
+        return mlp.forward_dense(given, self.layers, backend, precision)
 
 
 def layer_outputs(member: Member, fractions: np.ndarray) -> list[np.ndarray]:

@@ -11,8 +11,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from matscreen.kernels.backend import Backend
+from matscreen.kernels.backend import Backend, resolve
 from matscreen.kernels.features import composition_features
+from matscreen.kernels.mlp import Precision
 from matscreen.models.elements import ATOMIC_NUMBERS, SYMBOLS
 from matscreen.models.errors import InputError
 from matscreen.models.files import is_file, write_atomically
@@ -114,22 +115,25 @@ class Model:
             spread[:, self.target.energy] *= self.uncertainty_scale
         return (mean[:, 0], spread[:, 0]) if mean.shape[1] == 1 else (mean, spread)
 
-    def energies(self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto") -> np.ndarray:
+    def energies(
+        self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto", precision: Precision = "fp32"
+    ) -> np.ndarray:
         """Formation energies of compositions given as arrays.
 
         Parameters
         ----------
         elements : (N, K) uint8, atomic numbers, 0 in empty places
         amounts : (N, K), atoms of each, 0 in empty places
+        precision : of the networks' products on a GPU, see `kernels.mlp`
 
         Returns
         -------
         (N,) float32, eV/atom (float64 with backend="reference"). ModelError from a model of something else
         """
-        return self.uncertain_energies(elements, amounts, backend)[0]
+        return self.uncertain_energies(elements, amounts, backend, precision)[0]
 
     def uncertain_energies(
-        self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto"
+        self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto", precision: Precision = "fp32"
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """`energies`, and of an ensemble also (N,) float32, eV/atom, that 68% of errors are smaller than.
 
@@ -138,7 +142,7 @@ class Model:
         """
         if self.target.energy is None:
             raise ModelError(f"{self.name} predicts {self.target}, not formation energies")
-        members = self.outputs(elements, amounts, backend)[:, :, self.target.energy]
+        members = self.outputs(elements, amounts, backend, precision)[:, :, self.target.energy]
         if len(members) == 1:
             return members[0], None
         return members.mean(axis=0), self.uncertainty_scale * members.std(axis=0, ddof=1)
@@ -163,24 +167,35 @@ class Model:
             raise ModelError(f"row {row + 1}: model {self.name} does not know {SYMBOLS[elements[row, column]]}")
         return places
 
-    def outputs(self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto") -> np.ndarray:
+    def outputs(
+        self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto", precision: Precision = "fp32"
+    ) -> np.ndarray:
         """(members, N, outputs) of compositions given as arrays (see `energies`): properties, or probabilities."""
         places = self.places(elements)
-        parts = [slice(start, start + ROWS) for start in range(0, max(len(elements), 1), ROWS)]
-        outputs = np.concatenate(
-            [self._outputs(elements[part], amounts[part], places[part], backend) for part in parts], axis=1
-        )
+        if backend == "gpu":
+            resolve(backend, "mlp", gpu=True)
+            from matscreen.models import resident
+
+            outputs = resident.outputs(self.members, self.elements, elements, amounts, places, precision)
+        else:
+            parts = [slice(start, start + ROWS) for start in range(0, max(len(elements), 1), ROWS)]
+            outputs = np.concatenate(
+                [self._outputs(elements[part], amounts[part], places[part], backend, precision) for part in parts],
+                axis=1,
+            )
         if self.target.classes:
             outputs = np.exp(outputs - outputs.max(axis=2, keepdims=True))
             outputs /= outputs.sum(axis=2, keepdims=True)
         return outputs
 
-    def _outputs(self, elements: np.ndarray, amounts: np.ndarray, places: np.ndarray, backend: Backend) -> np.ndarray:
+    def _outputs(
+        self, elements: np.ndarray, amounts: np.ndarray, places: np.ndarray, backend: Backend, precision: Precision
+    ) -> np.ndarray:
         """(members, N, outputs) of the networks; attributes are computed once for all of them."""
         fractions = (amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)).astype(np.float32)
         wanted = any(member.encoding.kind != "fractions" for member in self.members)
         attributes = composition_features(elements, amounts, backend=backend) if wanted else None
-        return np.stack([member.outputs(places, fractions, attributes, backend) for member in self.members])
+        return np.stack([member.outputs(places, fractions, attributes, backend, precision) for member in self.members])
 
 
 def load(name: str | Path = DEFAULT, with_student: bool = True) -> Model:

@@ -28,6 +28,7 @@ COMMANDS = {
     "reference": "reference",
     "train": "train",
     "distill": "distill",
+    "guard": "guard",
     "evaluate": "evaluate",
     "doctor": "doctor",
 }

@@ -40,7 +40,13 @@ Slurm = Annotated[
     int,
     typer.Option(help="Start so many SLURM jobs to work on; Dask's configuration (jobqueue.slurm) says how."),
 ]
-Cuda = Annotated[bool, typer.Option("--cuda", help="Work with a process for each GPU of this machine.")]
+Cuda = Annotated[
+    bool, typer.Option("--cuda", help="Work with a process for each GPU of this machine, as with --gpu bf16.")
+]
+Gpu = Annotated[
+    Literal["fp32", "tf32", "bf16", "fp8"] | None,
+    typer.Option(help="Predict on a CUDA device first, in this precision; the candidates stay the same."),
+]
 Then = Annotated[
     str, typer.Option(help="Command to run at the end; MATSCREEN_STATE, _RUN and _MESSAGE tell it how it went.")
 ]

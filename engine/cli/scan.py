@@ -22,6 +22,7 @@ from matscreen.engine.scan import resume as resume_run
 from matscreen.engine.scan import scan as scan_space
 from matscreen.engine.search.run import resume as resume_search
 from matscreen.engine.shortlist import Filters
+from matscreen.kernels.mlp import Precision
 from matscreen.models.calibration import expectation
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
@@ -61,6 +62,7 @@ def scan(
     scheduler: o.Scheduler = None,
     slurm: o.Slurm = 0,
     cuda: o.Cuda = False,
+    gpu: o.Gpu = None,
     chunk_size: Annotated[
         int | None, typer.Option(help="Compositions a chunk. Default: a 64th of the space, within bounds.")
     ] = None,
@@ -105,6 +107,7 @@ def scan(
             exact,
             say,
             wanted,
+            _precision(gpu, cuda),
         )
     _print_run(run, top, form, filters)
     if expected := expectation(network.card, threshold):
@@ -119,6 +122,7 @@ def resume(
     scheduler: o.Scheduler = None,
     slurm: o.Slurm = 0,
     cuda: o.Cuda = False,
+    gpu: o.Gpu = None,
     then: o.Then = "",
     webhook: o.Webhook = "",
 ) -> None:
@@ -128,8 +132,8 @@ def resume(
     hook = Hook(then, webhook)
     config = rundir.read_config(run)
     if config.search:
-        if scheduler or slurm or cuda or workers:
-            raise InputError("a search works by itself, without --workers, --scheduler, --slurm or --cuda")
+        if scheduler or slurm or cuda or gpu or workers:
+            raise InputError("a search works by itself, without --workers, --scheduler, --slurm, --cuda or --gpu")
         objectives = [(name, sign) for name, sign in config.search["objectives"]]
         with told_at_the_end(hook, run, say), RunBar("points") as bar:
             done = resume_search(run, told_search(bar, objectives), say)
@@ -140,13 +144,18 @@ def resume(
         cluster(scheduler, slurm, cuda, say) as address,
         RunBar("compositions") as bar,
     ):
-        finished = resume_run(run, workers, address, _told(bar), say)
+        finished = resume_run(run, workers, address, _told(bar), say, _precision(gpu, cuda))
     _print_run(finished, top, form, Filters())
 
 
 def _check_top(top: int | None) -> None:
     if top is not None and top < 0:
         raise InputError(f"--top takes a number of candidates, not {top}")
+
+
+def _precision(gpu: Precision | None, cuda: bool) -> Precision | None:
+    """What the options together ask for."""
+    return gpu or ("bf16" if cuda else None)
 
 
 def _told(bar: RunBar) -> Callable[[Progress], None]:

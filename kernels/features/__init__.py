@@ -18,8 +18,6 @@ from matscreen.kernels.features.tables import COLUMNS, TABLES, WARD_FEATURE_NAME
 
 __all__ = ["COLUMNS", "WARD_FEATURE_NAMES", "attribute_slopes", "composition_features", "standardised", "ward_features"]
 
-POSSIBLE = WARD_FEATURE_NAMES.index("compound possible")
-
 
 def ward_features(fractions: np.ndarray, threads: int = 1, backend: Backend = "auto") -> np.ndarray:
     """Attributes of compositions given as element fractions.
@@ -86,10 +84,7 @@ def composition_features(
         from matscreen.kernels.features import gpu
 
         (labels, given), back = on_gpu(elements, amounts.astype(np.float64))
-        found: np.ndarray = back(gpu.composition_features(labels, given, gpu.known(given.device)))
-        wide = np.flatnonzero(found[:, POSSIBLE] == gpu.UNTOLD)
-        cpu.composition_features(elements[wide], amounts[wide], rest := np.empty((len(wide), found.shape[1])))
-        found[wide, POSSIBLE] = rest[:, POSSIBLE]
+        found: np.ndarray = back(gpu.composition_features(labels, given))
         return found
     result = np.empty((len(elements), len(WARD_FEATURE_NAMES)))
     cuts = np.linspace(0, len(elements), max(min(threads, len(elements)), 1) + 1).astype(int).tolist()

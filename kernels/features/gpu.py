@@ -1,5 +1,6 @@
 """Triton, in float64: a program has a few compositions and all properties; charges are bits of three words."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 import triton
 import triton.language as tl
 
+from matscreen.kernels.features import cpu
 from matscreen.kernels.features.reference import MOST_ATOMS, WHOLE
 from matscreen.kernels.features.tables import TABLES, VALENCE, WARD_FEATURE_NAMES
 
@@ -20,8 +22,9 @@ STATES = tl.constexpr(16)
 SPAN = tl.constexpr(192)
 """Charges that sums of states can differ by in three words; compositions of more are left to the processor."""
 MOST, OFF = tl.constexpr(MOST_ATOMS), tl.constexpr(WHOLE)
+POSSIBLE = WARD_FEATURE_NAMES.index("compound possible")
 UNTOLD = -1.0
-"""In the place of "compound possible" of what is left to the processor."""
+"""In that place of what is left to the processor."""
 
 
 class Known(NamedTuple):
@@ -34,6 +37,7 @@ class Known(NamedTuple):
     highest: torch.Tensor
 
 
+@lru_cache
 def known(device: torch.device) -> Known:
     """The tables there."""
     count = len(TABLES.properties)
@@ -46,8 +50,20 @@ def known(device: torch.device) -> Known:
     return Known(*(torch.from_numpy(np.ascontiguousarray(table)).to(device) for table in tables))
 
 
-def composition_features(elements: torch.Tensor, amounts: torch.Tensor, tables: Known) -> torch.Tensor:
-    """(N, 145) float64 of elements uint8 and amounts float64 (N, K), on one device; see the package.
+def composition_features(elements: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
+    """(N, 145) float64 of elements uint8 and amounts float64 (N, K), on one device; see the package."""
+    found = told(elements, amounts, known(elements.device))
+    wide = torch.nonzero(found[:, POSSIBLE] == UNTOLD)[:, 0]
+    if len(wide):
+        cpu.composition_features(
+            elements[wide].cpu().numpy(), amounts[wide].cpu().numpy(), rest := np.empty((len(wide), found.shape[1]))
+        )
+        found[wide, POSSIBLE] = torch.from_numpy(rest[:, POSSIBLE]).to(found.device)
+    return found
+
+
+def told(elements: torch.Tensor, amounts: torch.Tensor, tables: Known) -> torch.Tensor:
+    """What the device can tell by itself.
 
     "Compound possible" is `UNTOLD` of a composition whose charges differ by `SPAN` or more.
     """

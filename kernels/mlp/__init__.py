@@ -7,14 +7,16 @@ few rows of the weight matrix that its elements pick out.
 import numpy as np
 
 from matscreen.kernels.backend import Backend, device_of, on_gpu, resolve
-from matscreen.kernels.mlp import cpu, reference
-from matscreen.kernels.mlp.layers import Layers, Shortcut, pack
+from matscreen.kernels.mlp import cpu, reference, rounded
+from matscreen.kernels.mlp.layers import Layers, Precision, Shortcut, pack
 from matscreen.kernels.places import check_places
 
-__all__ = ["Layers", "Shortcut", "activations", "forward", "forward_dense", "pack"]
+__all__ = ["Layers", "Precision", "Shortcut", "activations", "forward", "forward_dense", "pack"]
 
 
-def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: Backend = "auto") -> np.ndarray:
+def forward(
+    places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: Backend = "auto", precision: Precision = "fp32"
+) -> np.ndarray:
     """Output of a network of element fractions for each composition.
 
     Parameters
@@ -22,6 +24,8 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: 
     places : (N, K) integer: which input each element of the composition is, 0 … inputs − 1; any where the fraction is 0
     fractions : (N, K) float: fraction of atoms of each, 0 in empty places
     layers : from `pack`
+    precision : that the GPU multiplies in; the CPU rounds in the same places, for comparison, and not in fp8. The
+        reference knows none
 
     Returns
     -------
@@ -31,24 +35,29 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers, backend: 
     Raises
     ------
     ValueError
-        Shapes that do not fit, or a place that is no input of the network.
+        Shapes that do not fit, a place that is no input of the network, or a precision that cannot be had.
     """
     check_places(places, fractions, layers.weights[0].shape[0])
-    chosen = _resolve(backend)
+    chosen = _resolve(backend, precision)
     if chosen == "gpu":
         from matscreen.kernels.mlp import gpu, weights
 
         (p, f), back = on_gpu(places.astype(np.int32), fractions.astype(np.float32))
         with device_of(p):
-            return back(gpu.forward(p, f, weights.network(layers, "fp32", str(p.device))))  # type: ignore[no-any-return]
+            return back(gpu.forward(p, f, weights.network(layers, precision, str(p.device))))  # type: ignore[no-any-return]
     if chosen == "reference":
         return reference.forward(places, fractions, layers)
+    if precision != "fp32":
+        return rounded.forward(places, fractions, layers, precision)
     return cpu.forward(places, fractions, layers)
 
 
-def _resolve(backend: Backend) -> str:
+def _resolve(backend: Backend, precision: Precision) -> str:
     """As `resolve`; `auto` stays on the CPU until the kernels have been timed on a device."""
-    return resolve("cpu" if backend == "auto" else backend, "mlp", gpu=True)
+    chosen = resolve("cpu" if backend == "auto" else backend, "mlp", gpu=True)
+    if chosen == "cpu" and precision != "fp32" and precision not in rounded.ROUNDED:
+        raise ValueError(f"{precision} is summed as each chip sums it: it needs backend='gpu'")
+    return chosen
 
 
 def activations(inputs: np.ndarray, layers: Layers) -> list[np.ndarray]:
@@ -59,13 +68,16 @@ def activations(inputs: np.ndarray, layers: Layers) -> list[np.ndarray]:
     return reference.activations(inputs, layers)
 
 
-def forward_dense(inputs: np.ndarray, layers: Layers, backend: Backend = "auto") -> np.ndarray:
+def forward_dense(
+    inputs: np.ndarray, layers: Layers, backend: Backend = "auto", precision: Precision = "fp32"
+) -> np.ndarray:
     """Output of a network of any other inputs, such as the 145 attributes, for each row.
 
     Parameters
     ----------
     inputs : (N, inputs of the network) float, finite
     layers : from `pack`
+    precision : as in `forward`
 
     Returns
     -------
@@ -73,15 +85,17 @@ def forward_dense(inputs: np.ndarray, layers: Layers, backend: Backend = "auto")
     """
     if inputs.ndim != 2 or inputs.shape[1] != layers.weights[0].shape[0]:
         raise ValueError(f"inputs must be (N, {layers.weights[0].shape[0]}), not {inputs.shape}")
-    chosen = _resolve(backend)
+    chosen = _resolve(backend, precision)
     if chosen == "gpu":
         from matscreen.kernels.mlp import gpu, weights
 
         (given,), back = on_gpu(inputs.astype(np.float32))
         with device_of(given):
             return back(  # type: ignore[no-any-return]
-                gpu.forward_dense(given, weights.network(layers, "fp32", str(given.device)))
+                gpu.forward_dense(given, weights.network(layers, precision, str(given.device)))
             )
     if chosen == "reference":
         return reference.forward_dense(inputs, layers)
+    if precision != "fp32":
+        return rounded.forward_dense(inputs, layers, precision)
     return cpu.forward_dense(inputs, layers)

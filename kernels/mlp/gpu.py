@@ -17,7 +17,8 @@ import torch
 import triton
 import triton.language as tl
 
-from matscreen.kernels.mlp.weights import KINDS, Dense, Network, Precision, capability_of, tail_width, tile_for
+from matscreen.kernels.mlp.layers import Precision
+from matscreen.kernels.mlp.weights import KINDS, Dense, Network, capability_of, tail_width, tile_for
 
 BATCH = 8192
 """Rows of a batch: two activations of 1024 bf16 are 34 MB, which an L2 cache of 50 MB holds."""

@@ -1,9 +1,12 @@
 """Weights of a dense network as the kernels want them."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+
+Precision = Literal["fp32", "tf32", "bf16", "fp8"]
+"""What a GPU multiplies in; sums are float32, those of fp8 as the chip sums them."""
 
 
 class Shortcut(NamedTuple):

@@ -5,15 +5,12 @@ scaled per output and activations per layer, for networks without shortcuts; the
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 import triton
 
-from matscreen.kernels.mlp.layers import Layers, Shortcut
-
-Precision = Literal["fp32", "tf32", "bf16", "fp8"]
+from matscreen.kernels.mlp.layers import Layers, Precision, Shortcut
 
 LARGEST_FP8 = 448.0
 

@@ -21,8 +21,8 @@ class Wrong(Model):
     at: tuple[int, ...]
     by: float
 
-    def uncertain_energies(self, elements, amounts, backend="auto"):  # type: ignore[no-untyped-def]
-        energies, spread = super().uncertain_energies(elements, amounts, backend)
+    def uncertain_energies(self, elements, amounts, backend="auto", precision="fp32"):  # type: ignore[no-untyped-def]
+        energies, spread = super().uncertain_energies(elements, amounts, backend, precision)
         if backend != "reference":
             energies = energies.copy()
             energies[(amounts[:, :3] == np.array(self.at)).all(axis=1)] += self.by

@@ -13,7 +13,6 @@ from matscreen.engine import PhaseTable
 from matscreen.kernels.backend import BackendError
 from matscreen.kernels.features import (
     COLUMNS,
-    POSSIBLE,
     WARD_FEATURE_NAMES,
     composition_features,
     standardised,
@@ -197,6 +196,6 @@ def test_triton_leaves_wide_sums_of_charges_to_the_processor() -> None:
 
     elements, amounts = np.array([[11, 15], [11, 17]], np.uint8), np.array([[35.0, 33.0], [1.0, 1.0]])
     given = torch.from_numpy(elements), torch.from_numpy(amounts)
-    told = gpu.composition_features(*given, gpu.known(torch.device("cpu")))[:, POSSIBLE]
+    told = gpu.told(*given, gpu.known(given[0].device))[:, gpu.POSSIBLE]
     assert told.tolist() == [gpu.UNTOLD, 1.0]
-    assert composition_features(elements, amounts, backend="gpu")[:, POSSIBLE].tolist() == [1.0, 1.0]
+    assert composition_features(elements, amounts, backend="gpu")[:, gpu.POSSIBLE].tolist() == [1.0, 1.0]

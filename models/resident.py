@@ -1,0 +1,108 @@
+"""A model's networks on a GPU: elements and amounts go in, what they predict comes out, all between stays there."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from matscreen.kernels.backend import device_of, gpu_here
+from matscreen.kernels.embedding import gpu as embedding
+from matscreen.kernels.features import composition_features
+from matscreen.kernels.features import gpu as features
+from matscreen.kernels.mlp import Precision, weights
+from matscreen.kernels.mlp import gpu as mlp
+from matscreen.models.encoding import LARGEST
+from matscreen.models.member import Member
+
+ROWS = 2**16
+"""Compositions at a time, of which all attributes and embeddings are kept: 150 MB of a pair network's."""
+
+HELD = 32
+"""Networks that stay on the device."""
+
+SAMPLE = 4096
+"""Compositions that tell the range of a network's activations, for those of 8 bits."""
+
+
+class Held(NamedTuple):
+    """A network on the device; `member` is kept so that nothing else takes its identity."""
+
+    member: Member
+    network: weights.Network
+    tables: tuple[torch.Tensor, ...]
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+
+_held: dict[tuple[int, str, torch.device], Held] = {}
+
+
+def outputs(
+    members: Sequence[Member],
+    known: np.ndarray,
+    elements: np.ndarray,
+    amounts: np.ndarray,
+    places: np.ndarray,
+    precision: Precision,
+) -> np.ndarray:
+    """(members, N, outputs) float32 of compositions (see `Model.energies`), of the device that Triton has.
+
+    known : (E,) atomic numbers of the networks' elements; places : (N, K) int32, which of those each element is
+    """
+    device = torch.device("cuda", torch.cuda.current_device()) if gpu_here() == "cuda" else torch.device("cpu")
+    result = np.empty((len(members), len(elements), len(members[0].layers.biases[-1])), np.float32)
+    held = [_on_device(member, known, precision, device) for member in members]
+    for start in range(0, len(elements), ROWS):
+        part = slice(start, start + ROWS)
+        given = (torch.tensor(np.ascontiguousarray(a[part]), device=device) for a in (elements, amounts, places))
+        result[:, part] = _part(held, *given).cpu().numpy()
+    return result
+
+
+def _part(held: Sequence[Held], elements: torch.Tensor, amounts: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """(members, n, outputs) on the device; attributes are computed once for all members."""
+    amounts = amounts.double()
+    x = (amounts / amounts.sum(dim=1, keepdim=True)).float()
+    with device_of(x):
+        wanted = any(len(one.mean) for one in held)
+        attributes = features.composition_features(elements, amounts) if wanted else None
+        found = []
+        for one in held:
+            if attributes is None:
+                found.append(mlp.forward(places, x, one.network))
+                continue
+            standard = ((attributes - one.mean) / one.scale).clamp(-LARGEST, LARGEST).float()
+            embedded = [embedding.embed(places, x, one.tables)] if one.tables else []
+            found.append(mlp.forward_dense(torch.cat([*embedded, standard], dim=1), one.network))
+    return torch.stack(found)
+
+
+def _on_device(member: Member, known: np.ndarray, precision: Precision, device: torch.device) -> Held:
+    """The network there, put there if it is not."""
+    key = id(member.layers), precision, device
+    if key not in _held:
+        while len(_held) >= HELD:
+            _held.pop(next(iter(_held)), None)
+        sample = _sample(member, known) if precision == "fp8" else None
+        encoding, tables = member.encoding, member.encoding.tables or ()
+        _held[key] = Held(
+            member,
+            weights.network(member.layers, precision, str(device), sample),
+            tuple(torch.from_numpy(table).to(device) for table in tables),
+            *(torch.from_numpy(array).to(device) for array in (encoding.mean, encoding.scale)),
+        )
+    return _held[key]
+
+
+def _sample(member: Member, known: np.ndarray) -> np.ndarray:
+    """(SAMPLE, inputs) float32 of random compositions of four of the elements, the same every time."""
+    generator = np.random.default_rng(0)
+    places = np.argsort(generator.random((SAMPLE, len(known))), axis=1)[:, :4]
+    fractions = generator.dirichlet(np.ones(4), SAMPLE)
+    if member.encoding.kind == "fractions":
+        rows = np.zeros((SAMPLE, len(known)), np.float32)
+        np.put_along_axis(rows, places, fractions.astype(np.float32), axis=1)
+        return rows
+    attributes = composition_features(known[places].astype(np.uint8), fractions)
+    return member.encoding.dense(places, fractions.astype(np.float32), attributes, "cpu")

@@ -1,0 +1,104 @@
+"""A scan that looks on a GPU first, in the interpreter where there is none: the same candidates, checks on the way."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from interpreter import few_bits_as_on_a_device
+from matscreen import models
+from matscreen.engine import CompositionSpace, PhaseTable, Run, resume, scan
+from matscreen.engine.cascade import looks
+from matscreen.engine.safety import CHECKED, _scattered
+from matscreen.engine.screen import screen_chunk
+from matscreen.kernels.backend import gpu_here
+from matscreen.kernels.mlp import Precision
+from matscreen.models import Model, ModelError, resident
+from matscreen.models.guard import guard_band
+
+SPACE = CompositionSpace("Sr-Re-N", arity=(2, 3), max_atoms=6)
+"""Small, as the interpreter takes its time, and with candidates of both models."""
+
+
+@pytest.fixture(autouse=True)
+def few_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    few_bits_as_on_a_device(monkeypatch)
+
+
+@pytest.fixture
+def unguarded(model: Model) -> Model:
+    card = {key: value for key, value in model.card.items() if key != "low_precision"}
+    return replace(model, card=card, student=None)
+
+
+def test_each_look_is_cheaper_than_the_next_and_the_last_is_the_model(model: Model) -> None:
+    assert model.student
+    order = [(one.model.name, one.precision) for one in looks(model, 0.2, 4, False, "bf16")]
+    student = model.student.model
+    assert order == [(student.name, "bf16"), (student.name, None), (model.name, "bf16"), (model.name, None)]
+    plain, guarded = looks(model, 0.2, 4, False, None), looks(model, 0.2, 4, False, "bf16")
+    np.testing.assert_array_equal(guarded[0].bands, plain[0].bands + guard_band(student, "bf16"))
+    np.testing.assert_array_equal(guarded[2].bands, guard_band(model, "bf16"))
+    assert not plain[-1].bands.any()
+    assert [one.model.name for one in looks(model, -0.1, 4, False, None)] == [model.name]
+    assert [one.model.name for one in looks(model, 0.2, 4, True, None)] == [model.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"), [("elemnet-oqmd", "tf32"), ("pairnet-oqmd", "fp32"), ("pairnet-oqmd", "bf16")]
+)
+def test_the_same_candidates(name: str, precision: Precision, phases: PhaseTable) -> None:
+    network = models.load(name)
+    chunk, asked = SPACE.chunk(0, len(SPACE)), (network, phases, 0.05, False, False)
+    here, there = screen_chunk(chunk, *asked), screen_chunk(chunk, *asked, gpu=precision)
+    assert there.candidates.equals(here.candidates)
+    assert 0 < len(here.candidates) <= there.refined < len(SPACE)
+    assert there.screened == len(SPACE)
+
+
+def test_a_whole_scan_ends_with_the_same_bytes(
+    model: Model, phases: PhaseTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["matscreen.engine.scan"], "gpu_here", lambda: "cuda")
+    assert model.student
+    small, runs = model.student.model, [tmp_path / name for name in ("here", "there", "both")]
+    for path, gpu in zip(runs, (None, "bf16", None), strict=True):
+        scan(SPACE, small, phases, path, 0.05, chunk_size=20, workers=1, gpu=gpu)  # type: ignore[arg-type]
+    for file in sorted((runs[2] / "chunks").iterdir())[1:]:  # begun on the processor, ended on a GPU
+        file.unlink()
+    (runs[2] / "candidates.parquet").unlink()
+    resume(runs[2], workers=1, gpu="fp32")
+    assert len({(path / "candidates.parquet").read_bytes() for path in runs}) == 1
+    assert len(Run(runs[0]).candidates) > 5
+
+
+def test_a_device_that_errs_stops_the_scan(model: Model, phases: PhaseTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = CompositionSpace("all")
+    checked = int(np.flatnonzero(_scattered(np.arange(10**6)) % np.uint64(CHECKED) == 0)[0])
+    chunk = space.chunk(checked - 2, checked + 3)
+    assert screen_chunk(chunk, model, phases, 0.2, False, False, gpu="bf16").checked >= 1
+    right = resident.outputs
+    monkeypatch.setattr(resident, "outputs", lambda *given: right(*given) + 0.5)
+    with pytest.raises(ArithmeticError, match=rf"the kernel in bf16 predicts .* \(id {checked}\), its definition"):
+        screen_chunk(chunk, model, phases, 0.2, False, False, gpu="bf16")
+    monkeypatch.setattr(resident, "outputs", lambda *given: right(*given) * np.nan)
+    with pytest.raises(ArithmeticError, match="predicts nan eV/atom"):
+        screen_chunk(chunk, model, phases, 0.2, False, False, gpu="bf16")
+
+
+def test_nothing_begins_without_a_guard_band(unguarded: Model, phases: PhaseTable, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="has no guard band for bf16: `matscreen guard"):
+        scan(SPACE, unguarded, phases, tmp_path / "run", gpu="bf16")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(gpu_here() == "cuda", reason="there is a GPU")
+def test_nothing_begins_without_a_device(
+    run: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("scan", "Li-Fe-O", "--gpu", "bf16", "--out", str(tmp_path / "run")) == 2
+    assert "--gpu needs a CUDA device and Triton" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
