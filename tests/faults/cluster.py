@@ -61,7 +61,7 @@ def ready(address: str, workers: int) -> None:
 
 def wait_for_chunks(path: Path, count: int) -> None:
     """Until the scan into `path` has begun, and so many of its chunks are there."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (path / "log.jsonl").is_file() or len(list(path.glob("chunks/*.parquet"))) < count:
         assert time.monotonic() < deadline, "no chunks came"
         time.sleep(0.002)

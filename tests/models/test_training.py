@@ -124,7 +124,7 @@ def test_a_deep_network_of_attributes_learns(compounds: Path, tmp_path: Path) ->
 
 def test_dropout_in_prediction(compounds: Path, tmp_path: Path) -> None:
     """Validation then drops too, and the card tells the errors with and without."""
-    dropping = Recipe(epochs=5, batch=32, anchors=1, dropout=(0.3, 0.3, 0.3, 0.3), predict_with_dropout=True)
+    dropping = Recipe(epochs=3, batch=32, anchors=1, dropout=(0.3, 0.3, 0.3, 0.3), predict_with_dropout=True)
     cards = {
         recipe: fit("elemnet", compounds, tmp_path / f"{n}.safetensors", recipe).card
         for n, recipe in enumerate((dropping, replace(dropping, predict_with_dropout=False)))
