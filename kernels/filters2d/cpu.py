@@ -7,6 +7,7 @@ one row, in the nearest cache, with vector instructions.
 
 Sums run in float64, which is exact for integers (counts, also in a float image) and elsewhere leaves 2⁻⁵³ of the
 largest partial sum a step. They begin afresh with every band of rows and every row, so no error grows along the image.
+Those of a box slide down the columns and along the rows in one pass, whose buffers are a few rows.
 
 The image is worked on in bands of rows that do not depend on the number of threads, nor does the result.
 """
@@ -125,14 +126,13 @@ def _slide_sum(
     result = np.empty(stack.shape, kind)
 
     def work(bands: list[tuple[int, int, int]]) -> None:
-        down = np.empty((_most_rows(bands), stack.shape[2]))
         for image, first, last in bands:
-            rows, found = window.rows[first : last + window.size[0] - 1], down[: last - first]
-            sum_down(stack[image], rows, window.size[0], window.constant, found)
-            outside = window.constant * window.size[0]
-            sum_along(found, window.columns, window.size[1], outside, factor, result[image, first:last])
+            rows = window.rows[first : last + window.size[0] - 1]
+            box_sums(
+                stack[image], rows, window.columns, *window.size, window.constant, factor, result[image, first:last]
+            )
 
-    _over_bands(stack, window.size[0], threads, work)
+    _over_bands(stack, 4 * window.size[0], threads, work)  # each begins with the sum of a whole window's rows
     return result
 
 
@@ -326,27 +326,50 @@ def prefix_sums(image, rows, columns, before, constant, out):
 
 
 @njit(cache=True, nogil=True)
-def sum_along(rows, columns, size, constant, factor, out):
-    """out[y, x] = factor · the sum of `size` places from x on of the padded row y; four rows at a time."""
+def box_sums(image, rows, columns, height, width, constant, factor, out):
+    """out[y, x] = factor · the sum of the window of `height` rows and `width` columns that begins at padded y, x.
+
+    The sums of the columns slide down a row at a time and lie between their borders at once; along them four rows slide
+    together, as one addition waits for another.
+    """
+    before, across = width // 2, out.shape[1]
+    after, outside = before + across, constant * height
+    border = np.empty(across, image.dtype)
+    border[:] = constant
     padded = np.empty((4, len(columns)))
-    w = size - 1
-    for first in range(0, len(rows), 4):
-        n = min(4, len(rows) - first)
-        for y in range(4):
-            pad(rows[first + min(y, n - 1)], columns, size // 2, constant, padded[y])
-        a, b, c, d = padded[0, :w].sum(), padded[1, :w].sum(), padded[2, :w].sum(), padded[3, :w].sum()
-        p, q, r, s = padded[0], padded[1], padded[2], padded[3]
-        k, l, m, o = out[first], out[first + min(1, n - 1)], out[first + min(2, n - 1)], out[first + n - 1]
-        for x in range(out.shape[1]):
-            a += p[x + w]
-            b += q[x + w]
-            c += r[x + w]
-            d += s[x + w]
+    latest = np.zeros(across)
+    for y in range(height):
+        add(latest, image[rows[y]] if rows[y] >= 0 else border, latest)
+    for first in range(0, len(out), 4):
+        n = min(4, len(out) - first)
+        for i in range(n):
+            y, total = first + i, padded[i][before:after]
+            if y == 0:
+                total[:] = latest
+            else:
+                entering, leaving = rows[y + height - 1], rows[y - 1]
+                slide_sum(
+                    latest,
+                    image[entering] if entering >= 0 else border,
+                    image[leaving] if leaving >= 0 else border,
+                    total,
+                )
+            for x in range(before):
+                padded[i, x] = total[columns[x]] if columns[x] >= 0 else outside
+            for x in range(after, len(columns)):
+                padded[i, x] = total[columns[x]] if columns[x] >= 0 else outside
+            latest = total
+        second, third, fourth = min(1, n - 1), min(2, n - 1), n - 1  # the last rows of all may be fewer than four
+        p, q, r, s = padded[0], padded[second], padded[third], padded[fourth]
+        k, l, m, o = out[first], out[first + second], out[first + third], out[first + fourth]
+        a, b, c, d = p[:width].sum(), q[:width].sum(), r[:width].sum(), s[:width].sum()
+        k[0], l[0], m[0], o[0] = a * factor, b * factor, c * factor, d * factor
+        for x in range(1, across):
+            a += p[x + width - 1] - p[x - 1]
+            b += q[x + width - 1] - q[x - 1]
+            c += r[x + width - 1] - r[x - 1]
+            d += s[x + width - 1] - s[x - 1]
             k[x], l[x], m[x], o[x] = a * factor, b * factor, c * factor, d * factor
-            a -= p[x]
-            b -= q[x]
-            c -= r[x]
-            d -= s[x]
 
 
 @njit(cache=True, nogil=True)
