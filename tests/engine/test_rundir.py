@@ -25,6 +25,8 @@ from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import write_atomically
 
 SPACE = CompositionSpace("Li-Ti-O")
+GAP = {"column": "gap", "model": "m", "source": "s", "checksum": "c", "low": 1.0, "high": None, "goal": 0}
+SEARCH = {"objectives": [["gap", 1]], "evaluations": 120, "seed": 0, "latent": "c"}
 SESSION = {"last_session_compositions": 1, "last_session_seconds": 2.5}
 
 
@@ -92,6 +94,75 @@ def test_the_fingerprint_is_of_what_decides_the_candidates(config: RunConfig) ->
     assert len({c.fingerprint for c in [config, *deciding]}) == len(deciding) + 1
     assert {c.fingerprint for c in same} == {config.fingerprint}
     assert len(config.fingerprint) == 64
+
+
+def test_the_order_of_words_decides_nothing(config: RunConfig) -> None:
+    turned = {field: getattr(config, field) for field in ("space", "model", "reference")}
+    turned = {field: dict(reversed(words.items())) for field, words in turned.items()}
+    assert replace(config, **turned).fingerprint == config.fingerprint
+    assert (
+        len({c.fingerprint for c in (config, replace(config, search=SEARCH), replace(config, properties=(GAP,)))}) == 3
+    )
+
+
+def test_a_run_without_properties_is_known_by_what_it_always_was(config: RunConfig) -> None:
+    deciding = asdict(config)
+    assert (deciding.pop("properties"), deciding.pop("search")) == ((), {})  # once there were none
+    deciding |= {"model": [config.model["checksum"], ""], "reference": config.reference["checksum"]}
+    assert config.fingerprint == hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def test_which_words_of_a_property_decide(config: RunConfig) -> None:
+    one = replace(config, properties=(GAP,)).fingerprint
+    for word, value in (("model", "other"), ("source", "other")):
+        assert replace(config, properties=(GAP | {word: value},)).fingerprint == one
+    for word, value in (("checksum", "other"), ("column", "other"), ("low", 0.5), ("high", 2.0), ("goal", 1)):
+        assert replace(config, properties=(GAP | {word: value},)).fingerprint != one
+
+
+def read_again(path: Path, config: RunConfig) -> RunConfig:
+    """What is read of a run.json that says this."""
+    (path / "run.json").write_text(json.dumps(asdict(config) | {"fingerprint": config.fingerprint}))
+    return rundir.read_config(path)
+
+
+def test_properties_are_as_a_scan_writes_them(path: Path, config: RunConfig) -> None:
+    for change in ({}, {"low": None}, {"high": 3}, {"goal": -1}, {"goal": 1}):
+        asked = replace(config, properties=(GAP, GAP | change))
+        assert read_again(path, asked) == asked
+    words: list[dict[str, object]] = [{word: 3} for word in ("column", "model", "source", "checksum")]
+    for wrong in ({"more": 1}, {"low": "1"}, {"high": [1]}, {"goal": 2}, {"goal": -2}, {"goal": None}, *words):
+        with pytest.raises(InputError, match="a property is not as a scan writes it"):
+            read_again(path, replace(config, properties=(GAP, GAP | wrong)))
+    for word in GAP:
+        with pytest.raises(InputError, match="a property is not as a scan writes it"):
+            read_again(path, replace(config, properties=({w: v for w, v in GAP.items() if w != word},)))
+
+
+def test_searches_are_as_a_search_writes_them(path: Path, config: RunConfig) -> None:
+    most = 2**32
+    good = (
+        {},
+        {"evaluations": 1},
+        {"evaluations": most - 1},
+        {"seed": most - 2},
+        {"objectives": [["a", -1], ["b", 1]]},
+    )
+    for change in good:
+        asked = replace(config, search=SEARCH | change)
+        assert read_again(path, asked) == asked
+    numbers = [{word: value} for word in ("evaluations", "seed") for value in (-1, most, "5", 2.5)]
+    wrong = [{"more": 1}, {"evaluations": 0}, {"objectives": []}, {"objectives": [["a", 0]]}, {"objectives": [[3, 1]]}]
+    for change in [*wrong, *numbers]:
+        with pytest.raises(InputError, match="run.json cannot be read"):
+            read_again(path, replace(config, search=SEARCH | change))
+    for size in (0, most):
+        with pytest.raises(InputError, match="the search is not as a search writes it"):
+            read_again(path, replace(config, search=SEARCH, chunk_size=size))
+    for word in SEARCH:
+        with pytest.raises(InputError, match="run.json cannot be read"):
+            read_again(path, replace(config, search={w: v for w, v in SEARCH.items() if w != word}))
+    assert rundir.NO_THRESHOLD < -100  # what a search keeps may lie far above the hull
 
 
 def test_a_new_run(path: Path, config: RunConfig, known: PhaseTable) -> None:
@@ -318,6 +389,41 @@ def test_candidates_are_read_back(path: Path, config: RunConfig, chunk: Chunk) -
     assert whole.equals(pa.concat_tables(tables).combine_chunks())
     for top in (0, 1, len(tables[0]), len(tables[0]) + 1, 10**6):
         assert rundir.read_candidates(path, top).equals(whole.slice(0, top))
+
+
+def test_tables_of_any_length_are_read_back(path: Path, config: RunConfig, chunk: Chunk) -> None:
+    whole = pq.read_table(chunk.file).replace_schema_metadata(None)
+    finish(path, config, [whole.slice(0, 3), whole.slice(3, 10), whole.slice(13)])
+    for top in (3, 4, 12, 13, 14, 15):
+        assert rundir.read_candidates(path, top).equals(whole.slice(0, top))
+    finish(path, config, [whole.slice(0, 0)])
+    assert len(rundir.read_candidates(path)) == 0
+
+
+def test_chunks_that_change_while_they_are_merged(
+    path: Path, config: RunConfig, chunk: Chunk, screened: Screened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = rundir.write_chunk(path, config.fingerprint, 4, (0, 1), screened)
+    whole = [table.to_pylist() for table in rundir.merged(path, [chunk, other])]
+    assert whole == [table.to_pylist() for table in merge([chunk.file, other.file])]
+    content = other.file.read_bytes()
+    for damaged in (chunk.file.read_bytes(), content[:-9], b""):  # the first can be read as well as what was there
+        other.file.write_bytes(damaged)
+        with pytest.raises(JobError, match=rf"{other.file} was damaged while the scan was at work"):
+            list(rundir.merged(path, [chunk, other]))
+    other.file.write_bytes(content)
+
+    def failing(error: Exception) -> None:
+        def merge_and_fail(_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(rundir, "merge", merge_and_fail)
+        list(rundir.merged(path, [chunk, other]))
+
+    with pytest.raises(JobError, match="not enough memory to put the candidates in order"):
+        failing(MemoryError())
+    with pytest.raises(ZeroDivisionError):  # nothing is wrong with the files
+        failing(ZeroDivisionError())
 
 
 def test_candidates_that_are_not_there_or_not_these(path: Path, config: RunConfig, chunk: Chunk) -> None:
