@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -96,7 +97,9 @@ def cluster(scheduler: str | None, slurm: int, cuda: bool, say: Callable[[str], 
         with slurm_jobs(slurm, say) as address:
             yield address
     elif cuda:
-        with library("dask_cuda", "cuda").LocalCUDACluster() as started:
+        # A process for each GPU takes its share of the cores, which measure hulls and predict again.
+        threads = max(len(os.sched_getaffinity(0)) // max(torch.cuda.device_count(), 1), 1)
+        with library("dask_cuda", "cuda").LocalCUDACluster(threads_per_worker=threads) as started:
             yield started.scheduler_address
     else:
         yield scheduler

@@ -13,6 +13,7 @@ from matscreen.kernels.mlp import Precision
 from matscreen.models import Model
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
+from matscreen.models.guard import ENERGY_TOLERANCE, is_band
 
 SAMPLES = 2**20
 MARGIN = 2.0
@@ -27,7 +28,7 @@ def measure(
     samples: int = SAMPLES,
     report: Callable[[int], None] = lambda _: None,
 ) -> dict[str, dict[str, Any]]:
-    """Guard bands by precision, for `models.guard.write_guard_bands`.
+    """Guard bands by precision, for `models.guard.write_guard_bands`: of two to four elements in at most ten atoms.
 
     On a CUDA device, if there is one, else with the same roundings on the CPU, which knows nothing of fp8.
 
@@ -39,12 +40,15 @@ def measure(
     Raises
     ------
     InputError
-        A model of something else, fp8 without a device, no precision, or too few samples.
+        A model of something else or whose energies are no numbers, fp8 without a device, no precision or fp32, which
+        needs no band, or too few samples.
     """
     if model.target.energy is None:
         raise InputError(f"{model.name} predicts {model.target}, not formation energies")
     if samples < 1000:
         raise InputError(f"a guard band takes at least 1,000 compositions, not {samples}")
+    if not precisions or "fp32" in precisions:
+        raise InputError("guard bands are of some of tf32, bf16 and fp8")
     device = gpu_here() == "cuda"
     if "fp8" in precisions and not device:
         raise InputError("fp8 is summed as each chip sums it: its band is measured on a CUDA device with Triton")
@@ -57,13 +61,17 @@ def measure(
         for precision in precisions:
             found[precision].append(np.abs(model.energies(elements, amounts, backend, precision) - exact))
         report(min(start + AT_ONCE, samples))
-    return {precision: _told(np.concatenate(parts), device) for precision, parts in found.items()}
+    told = {precision: _told(np.concatenate(parts), device) for precision, parts in found.items()}
+    for name, figures in told.items():
+        if not is_band(figures["guard_band_ev_atom"]):
+            raise InputError(f"{model.name} predicts no energies in {name} that could be guarded")
+    return told
 
 
 def _told(differences: np.ndarray, device: bool) -> dict[str, Any]:
     largest = float(differences.max())
     return {
-        "guard_band_ev_atom": float(np.ceil(MARGIN * largest * 1e4) / 1e4),
+        "guard_band_ev_atom": max(float(np.ceil(MARGIN * largest * 1e4) / 1e4), ENERGY_TOLERANCE),
         "largest_difference_ev_atom": round(largest, 6),
         "quantile_0.99999_ev_atom": round(float(np.quantile(differences, 0.99999)), 6),
         "compositions": len(differences),

@@ -14,7 +14,7 @@ from matscreen.models import Model, load
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
 from matscreen.models.formula import format_formula
-from matscreen.models.model import shipped_properties
+from matscreen.models.model import mean_of_members, shipped_properties, spread_of_members
 
 _WRITTEN = re.compile(r"(?P<name>[^@:]+)(@(?P<file>.+?))?(:(?P<range>[<>][^:/]*|[^:/]*\.\.[^:/]*))?")
 
@@ -145,10 +145,10 @@ def predicted(
     found = {}
     for one in properties:
         members = outputs[one.model.checksum][:, :, one.model.target.properties.index(one.column)]
-        value = members.mean(axis=0)
+        value = mean_of_members(members)
         if len(strange := np.flatnonzero(~np.isfinite(value))):
             formula = format_formula(elements[strange[0]].tolist(), amounts[strange[0]].tolist())
             raise ArithmeticError(f"model {one.model.name} predicts {one.column} {value[strange[0]]} for {formula}")
-        spread = members.std(axis=0, ddof=1) if len(members) > 1 else np.full_like(value, np.nan)
+        spread = spread_of_members(members) if len(members) > 1 else np.full_like(value, np.nan)
         found[one.column] = value.astype(np.float32), spread.astype(np.float32)
     return found

@@ -23,9 +23,10 @@ def check_energies(
 ) -> int:
     """Compare predicted energies (N,), eV/atom, with what the definition gives; returns of how many.
 
-    Those of a fixed sample of ids, whichever chunk or run they came from. `precision`, of a GPU, is only told, and
-    `tolerance`, eV/atom, is what goes with it. ArithmeticError, with id and values,
-    for the first energy that is not finite, or differs.
+    Those of a fixed sample of ids, whichever chunk or run they came from. With `precision`, of a GPU, goes its guard
+    band as `tolerance`, eV/atom.
+
+    ArithmeticError, with id and values, for the first energy that is not finite, or differs.
     """
     strange = np.flatnonzero(~np.isfinite(energies))
     if len(strange):
@@ -38,10 +39,15 @@ def check_energies(
     expected = model.energies(elements[rows], amounts[rows], backend="reference")
     wrong = np.flatnonzero(~(np.abs(energies[rows] - expected) <= tolerance))
     if len(wrong):
-        at, kernel = wrong[0], f"the kernel in {precision}" if precision else "the kernel"
+        at, kernel, what = wrong[0], "the kernel", "run `matscreen doctor --kernels`"
+        if precision:
+            kernel = f"the kernel in {precision}"
+            what = (
+                f"beyond the guard band of {tolerance} eV/atom; go on without --gpu, or widen it by `matscreen guard`"
+            )
         raise ArithmeticError(
             f"{kernel} predicts {energies[rows[at]]:.6f} eV/atom for {_named(ids, elements, amounts, rows[at])}, its "
-            f"definition {expected[at]:.6f}: run `matscreen doctor --kernels`"
+            f"definition {expected[at]:.6f}: {what}"
         )
     return len(rows)
 

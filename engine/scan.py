@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from distributed import Client, Future
 
-from matscreen.engine import rundir
+from matscreen.engine import rundir, schema
 from matscreen.engine.cascade import looks
 from matscreen.engine.cluster import (
     GONE,
@@ -120,12 +120,12 @@ def scan(
     scheduler : address of a Dask scheduler to use instead, such as `tcp://host:8786`
     report : called after every chunk
     notice : called with what people should know, in a line
-    properties, gpu : as in `screen`; what `gpu` is, the run does not keep, as it changes nothing
+    properties, gpu : as in `screen`; it changes no candidate, and may be another when the run is resumed
 
     Raises
     ------
     InputError
-        Arguments that cannot be used; nothing is written then.
+        Arguments that cannot be used; nothing is written then. BackendError, also a ValueError, without a GPU to use.
     JobError
         The run stopped, for instance for want of disk space; `resume` continues it.
     """
@@ -188,9 +188,16 @@ def need_energies(model: Model, space: CompositionSpace) -> None:
 def _need_gpu(job: Job, scheduler: str | None) -> None:
     """Where one is asked for: BackendError if there is none here, InputError for a model without guard bands."""
     if job.gpu:
-        looks(job.model, job.threshold, 1, job.exact, job.gpu)
-        if scheduler is None and gpu_here() != "cuda":
-            raise BackendError("--gpu needs a CUDA device and Triton (pip install 'matscreen[gpu]')")
+        asked = looks(job.model, job.threshold, 1, job.exact, job.gpu)
+        if scheduler is not None:
+            return
+        if gpu_here() != "cuda":
+            raise BackendError(
+                "predicting on a GPU needs CUDA and Triton (pip install 'matscreen[gpu]'); leave out --gpu"
+            )
+        one = schema.composition_arrays(job.space.chunk(0, 1))[1:]
+        for look in asked:  # whatever a device cannot do, it cannot do with one composition
+            look.predicted(*one)
 
 
 def config_of(job: Job, chunk_size: int, search: dict[str, Any] | None = None) -> RunConfig:
@@ -298,7 +305,7 @@ def _missing_chunks(
         return
     with connect(scheduler, workers) as client:
         threads, link = threads_of(client), dashboard_of(client)
-        log.write("connected", scheduler=scheduler or "here", threads=threads, dashboard=link)
+        log.write("connected", scheduler=scheduler or "here", threads=threads, dashboard=link, gpu=job.gpu)
         if link:
             notice(f"Dask shows what it does at {link}")
         for number, screened in _screen_chunks(client, job, ranges, missing, log, notice):
@@ -371,7 +378,7 @@ def _check(client: Client, number: int, attempts: int, error: Exception) -> None
     if isinstance(error, LOST):  # with the scheduler, or with a worker before its answer came
         if client.status != "running" or attempts >= ATTEMPTS:
             raise JobError(GONE)
-    elif isinstance(error, ArithmeticError | InputError | BackendError):  # the same again wherever it is done
+    elif isinstance(error, ArithmeticError | InputError):  # the same again wherever it is done
         raise JobError(f"chunk {number}: {error}")
     elif isinstance(error, OSError | MemoryError) or attempts >= ATTEMPTS:
         raise JobError(f"chunk {number} failed {attempts} time(s): {type(error).__name__}: {error}")

@@ -98,7 +98,9 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
         what = "is a candidate" if is_kept[row] else "is not a candidate"
         wanted = ", and has not what was asked for" if not allowed[row] else ""
         lost = (
-            " (the model's student may have lost it: scan with --exact)" if not is_kept[row] and not job.exact else ""
+            " (the model's student, or a GPU, may have lost it: scan with --exact, without --gpu)"
+            if not is_kept[row] and not job.exact
+            else ""
         )
         raise JobError(
             f"{job.space[int(ids[row])]} {what}, but lies {distance[row]:.4f} eV/atom from the hull{lost}{wanted}"

@@ -96,7 +96,7 @@ class Model:
         (N,) float32 of a single property (a formation energy: eV/atom), (N, P) of several, (N, C) probabilities of
         classes, in the order of `target`.
         """
-        predicted: np.ndarray = self.outputs(*composition_arrays(formulas), backend=backend).mean(axis=0)
+        predicted = mean_of_members(self.outputs(*composition_arrays(formulas), backend=backend))
         return predicted[:, 0] if predicted.shape[1] == 1 else predicted
 
     def predict_with_uncertainty(
@@ -110,7 +110,7 @@ class Model:
         if len(self.members) < 2:
             raise ModelError(f"{self.name} has one member; an uncertainty takes several (train --members)")
         predicted = self.outputs(*composition_arrays(formulas), backend=backend)
-        mean, spread = predicted.mean(axis=0), predicted.std(axis=0, ddof=1)
+        mean, spread = mean_of_members(predicted), spread_of_members(predicted)
         if self.target.energy is not None:
             spread[:, self.target.energy] *= self.uncertainty_scale
         return (mean[:, 0], spread[:, 0]) if mean.shape[1] == 1 else (mean, spread)
@@ -145,7 +145,7 @@ class Model:
         members = self.outputs(elements, amounts, backend, precision)[:, :, self.target.energy]
         if len(members) == 1:
             return members[0], None
-        return members.mean(axis=0), self.uncertainty_scale * members.std(axis=0, ddof=1)
+        return mean_of_members(members), self.uncertainty_scale * spread_of_members(members)
 
     @property
     def uncertainty_scale(self) -> float:
@@ -196,6 +196,25 @@ class Model:
         wanted = any(member.encoding.kind != "fractions" for member in self.members)
         attributes = composition_features(elements, amounts, backend=backend) if wanted else None
         return np.stack([member.outputs(places, fractions, attributes, backend, precision) for member in self.members])
+
+
+def mean_of_members(members: np.ndarray) -> np.ndarray:
+    """The mean over the first axis, added up in its order: NumPy adds those of a lone composition in another."""
+    total = members[0].copy()
+    for one in members[1:]:
+        total += one
+    mean: np.ndarray = total / members.dtype.type(len(members))
+    return mean
+
+
+def spread_of_members(members: np.ndarray) -> np.ndarray:
+    """The standard deviation over the first axis, of two or more; as `mean_of_members`."""
+    squares = np.square(members - mean_of_members(members))
+    total = squares[0]
+    for one in squares[1:]:
+        total += one
+    spread: np.ndarray = np.sqrt(total / members.dtype.type(len(members) - 1))
+    return spread
 
 
 def load(name: str | Path = DEFAULT, with_student: bool = True) -> Model:

@@ -1,5 +1,11 @@
-"""A model's networks on a GPU: elements and amounts go in, what they predict comes out, all between stays there."""
+"""A model's networks on a GPU: elements and amounts go in, what they predict comes out, all between stays there.
 
+One thread of a process at a time: the device would do one after the other anyway, and Triton loads a kernel when it is
+first launched, which two threads must not do at once.
+"""
+
+import threading
+import weakref
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,29 +19,29 @@ from matscreen.kernels.features import gpu as features
 from matscreen.kernels.mlp import Precision, weights
 from matscreen.kernels.mlp import gpu as mlp
 from matscreen.models.encoding import LARGEST
+from matscreen.models.errors import JobError
 from matscreen.models.member import Member
 
 ROWS = 2**16
 """Compositions at a time, of which all attributes and embeddings are kept: 150 MB of a pair network's."""
-
-HELD = 32
-"""Networks that stay on the device."""
 
 SAMPLE = 4096
 """Compositions that tell the range of a network's activations, for those of 8 bits."""
 
 
 class Held(NamedTuple):
-    """A network on the device; `member` is kept so that nothing else takes its identity."""
+    """A network on the device."""
 
-    member: Member
     network: weights.Network
     tables: tuple[torch.Tensor, ...]
     mean: torch.Tensor
     scale: torch.Tensor
 
 
-_held: dict[tuple[int, str, torch.device], Held] = {}
+_held: dict[tuple[object, ...], Held] = {}
+"""By the identities of a network's arrays, with which they go."""
+
+_lock = threading.Lock()
 
 
 def outputs(
@@ -49,14 +55,21 @@ def outputs(
     """(members, N, outputs) float32 of compositions (see `Model.energies`), of the device that Triton has.
 
     known : (E,) atomic numbers of the networks' elements; places : (N, K) int32, which of those each element is
+
+    BackendError for a precision that the device or the networks cannot have, JobError where its memory is full.
     """
     device = torch.device("cuda", torch.cuda.current_device()) if gpu_here() == "cuda" else torch.device("cpu")
     result = np.empty((len(members), len(elements), len(members[0].layers.biases[-1])), np.float32)
-    held = [_on_device(member, known, precision, device) for member in members]
-    for start in range(0, len(elements), ROWS):
-        part = slice(start, start + ROWS)
-        given = (torch.tensor(np.ascontiguousarray(a[part]), device=device) for a in (elements, amounts, places))
-        result[:, part] = _part(held, *given).cpu().numpy()
+    try:
+        with _lock:
+            held = [_on_device(member, known, precision, device) for member in members]
+            for start in range(0, len(elements), ROWS):
+                part = slice(start, start + ROWS)
+                parts = (np.ascontiguousarray(array[part]) for array in (elements, amounts, places))
+                given = (torch.tensor(array, device=device) for array in parts)
+                result[:, part] = _part(held, *given).cpu().numpy()
+    except torch.OutOfMemoryError:
+        raise JobError(f"the GPU has no memory left for {len(members)} networks and {ROWS:,} compositions") from None
     return result
 
 
@@ -80,26 +93,28 @@ def _part(held: Sequence[Held], elements: torch.Tensor, amounts: torch.Tensor, p
 
 def _on_device(member: Member, known: np.ndarray, precision: Precision, device: torch.device) -> Held:
     """The network there, put there if it is not."""
-    key = id(member.layers), precision, device
+    layers, encoding = member.layers, member.encoding
+    jumps = (jump.projection for jump in layers.shortcuts if jump and jump.projection is not None)
+    tables = encoding.tables or ()
+    arrays = (*layers.weights, *layers.biases, *jumps, *tables, encoding.mean, encoding.scale)
+    key = (*map(id, arrays), precision, device)
     if key not in _held:
-        while len(_held) >= HELD:
-            _held.pop(next(iter(_held)), None)
         sample = _sample(member, known) if precision == "fp8" else None
-        encoding, tables = member.encoding, member.encoding.tables or ()
         _held[key] = Held(
-            member,
-            weights.network(member.layers, precision, str(device), sample),
+            weights.network(layers, precision, str(device), sample),
             tuple(torch.from_numpy(table).to(device) for table in tables),
             *(torch.from_numpy(array).to(device) for array in (encoding.mean, encoding.scale)),
         )
+        for array in arrays:  # another may get its identity once it is gone
+            weakref.finalize(array, _held.pop, key, None).atexit = False
     return _held[key]
 
 
 def _sample(member: Member, known: np.ndarray) -> np.ndarray:
-    """(SAMPLE, inputs) float32 of random compositions of four of the elements, the same every time."""
+    """(SAMPLE, inputs) float32 of random compositions of up to four of the elements, the same every time."""
     generator = np.random.default_rng(0)
     places = np.argsort(generator.random((SAMPLE, len(known))), axis=1)[:, :4]
-    fractions = generator.dirichlet(np.ones(4), SAMPLE)
+    fractions = generator.dirichlet(np.ones(places.shape[1]), SAMPLE)
     if member.encoding.kind == "fractions":
         rows = np.zeros((SAMPLE, len(known)), np.float32)
         np.put_along_axis(rows, places, fractions.astype(np.float32), axis=1)

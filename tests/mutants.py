@@ -4,10 +4,12 @@ Cosmic Ray knows the errors: another operator, number, comparison or branch. A s
 could be, one error each, in a copy of the project; not in annotations and decorators, where most change nothing. The
 hull's kernels run as Python then, the code that is compiled otherwise.
 
-    python tests/mutants.py [COUNT] [SEED]      writes bench/results/mutants.json
+    python tests/mutants.py [COUNT] [SEED] [--only TARGET]      writes bench/results/mutants.json
 """
 
+import argparse
 import ast
+import json
 import os
 import random
 import shutil
@@ -27,7 +29,7 @@ from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bench.harness import publish  # noqa: E402
+from bench.harness import RESULTS, publish  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -123,14 +125,29 @@ def judge(target: Target, count: int, chance: random.Random) -> dict[str, Any]:
 
 
 def main() -> None:
-    count, seed = (int(argument) for argument in [*sys.argv[1:], "60", "2026"][:2])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("count", nargs="?", type=int, default=60)
+    parser.add_argument("seed", nargs="?", type=int, default=2026)
+    parser.add_argument("--only", choices=TARGETS)
+    given = parser.parse_args()
+    written = RESULTS / "mutants.json"
+    before = json.loads(written.read_text())["figures"] if given.only and written.is_file() else {}
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True)
     with tempfile.TemporaryDirectory() as temporary:
         copy(Path(temporary))
         os.chdir(temporary)
         os.environ |= {"PYTHONPATH": f"{temporary}/.house:{temporary}", "PYTHONDONTWRITEBYTECODE": "1"}
-        figures = {name: judge(target, count, random.Random(seed)) for name, target in TARGETS.items()}
+        figures = {
+            name: {
+                "commit": commit.stdout.strip(),
+                "seed": given.seed,
+                **judge(target, given.count, random.Random(given.seed)),
+            }
+            for name, target in TARGETS.items()
+            if given.only in (None, name)
+        }
         os.chdir(ROOT)
-    publish("mutants", {"seed": seed, **figures})
+    publish("mutants", before | figures)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """`matscreen guard`: what a scan on a GPU must know of its model."""
 
+import os
 from typing import Annotated, get_args
 
 import typer
@@ -24,11 +25,13 @@ def guard(
     that it may belong below it. The model's student, if it has one, gets bands of its own.
     """
     asked: list[Precision] = []
-    for name in precision.split(","):
+    for name in dict.fromkeys(precision.split(",")):
         if name.strip() not in set(get_args(Precision)) - {"fp32"}:
             raise InputError(f"no precision {name.strip()!r} that needs a band: some of tf32, bf16 and fp8")
         asked.append(name.strip())  # type: ignore[arg-type]
     network = load(model)
+    if not os.access(network.source.parent, os.W_OK):
+        raise InputError(f"cannot write beside {network.source}: copy the model and its card to a folder of yours")
     rows = []
     for one in (network, network.student.model) if network.student else (network,):
         say(f"{one.name} predicts {samples:,} compositions in fp32, {', '.join(asked)}")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import triton
 
+from matscreen.kernels.backend import BackendError
 from matscreen.kernels.mlp.layers import Layers, Precision, Shortcut
 
 LARGEST_FP8 = 448.0
@@ -89,16 +90,18 @@ class Network:
 def network(layers: Layers, precision: Precision, device: str, sample: np.ndarray | None = None) -> Network:
     """Weights put on the device. fp8 needs `sample` (N, inputs): inputs whose activations set each layer's scale.
 
-    ValueError for a precision that there is not, or fp8 without what it needs.
+    BackendError for a precision that there is not, or that the chip or the network cannot have.
     """
     if precision not in KINDS:
-        raise ValueError(f"unknown precision {precision!r}: expected {', '.join(KINDS)}")
+        raise BackendError(f"unknown precision {precision!r}: expected {', '.join(KINDS)}")
+    if precision != "fp32" and 0 < capability_of(torch.device(device)) < 80:
+        raise BackendError(f"{precision} needs a chip of compute capability 8.0 or later")
     kind, scales = KINDS[precision], [1.0] * (len(layers.weights) + 1)
     if precision == "fp8":
         if 0 < capability_of(torch.device(device)) < 90:
-            raise ValueError("fp8 needs a chip of compute capability 9.0 or later")
+            raise BackendError("fp8 needs a chip of compute capability 9.0 or later")
         if any(layers.shortcuts) or sample is None:
-            raise ValueError("fp8 is for networks without shortcuts, with a sample of inputs to scale by")
+            raise BackendError("fp8 is for networks without shortcuts, with a sample of inputs to scale by")
         activation = sample.astype(np.float32)
         scales[0] = max(float(np.abs(activation).max()), 1e-6) / LARGEST_FP8
         for number, (weight, bias) in enumerate(zip(layers.weights[:-1], layers.biases[:-1], strict=True), start=1):

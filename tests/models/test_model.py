@@ -19,7 +19,7 @@ from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import LARGEST, Encoding, fit_encoding
 from matscreen.models.formula import composition_arrays, parse_formula
 from matscreen.models.member import trained
-from matscreen.models.model import save
+from matscreen.models.model import mean_of_members, save, spread_of_members
 from matscreen.models.split import parts, split_of
 from matscreen.models.target import FORMATION_ENERGY
 
@@ -198,6 +198,19 @@ def test_shipped_properties_have_the_test_error_of_their_card(column: str, table
     predicted = model.predict(held_out.formulas)[:, model.target.properties.index(column)]
     error = np.abs(predicted - held_out.values[:, 0])
     assert error.mean() == pytest.approx(model.card["metrics"][f"test_{column}_mae"], rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [2, 8, 33])
+def test_a_lone_composition_has_the_digits_it_has_among_others(count: int, rng: np.random.Generator) -> None:
+    members = rng.normal(size=(count, 500)).astype(np.float32)
+    for told, numpys in (
+        (mean_of_members, members.mean(axis=0)),
+        (spread_of_members, members.std(axis=0, ddof=1)),
+    ):
+        found = told(members)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, numpys, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(found, [told(members[:, [n]])[0] for n in range(500)])
 
 
 def test_the_shipped_ensemble_is_surer_where_it_is_right() -> None:
