@@ -4,9 +4,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 from interpreter import few_bits_as_on_a_device
 from matscreen import models
@@ -96,6 +98,26 @@ def test_a_whole_scan_ends_with_the_same_bytes(
     resume(runs[2], workers=1, gpu="fp32")
     assert len({(path / "candidates.parquet").read_bytes() for path in runs}) == 1
     assert len(Run(runs[0]).candidates) > 5
+
+
+def test_a_process_for_each_gpu_predicts_there(
+    run: Callable[..., int], model: Model, phases: PhaseTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a cluster of threads in the place of dask-cuda's processes, which want NVIDIA's driver."""
+    assert model.student
+    small, seen = model.student.model, []
+
+    def started(threads_per_worker: int) -> LocalCluster:
+        return LocalCluster(1, threads_per_worker=threads_per_worker, processes=False, dashboard_address=None)
+
+    right = resident.outputs
+    monkeypatch.setattr(resident, "outputs", lambda *given: seen.append(given[-1]) or right(*given))
+    monkeypatch.setitem(sys.modules, "dask_cuda", SimpleNamespace(LocalCUDACluster=started))
+    space = ("Sr-Re-N", "--arity", "2,3", "--max-atoms", "6", "--threshold", "0.05", "--model", str(small.source))
+    assert run("scan", *space, "--cuda", "--chunk-size", "30", "--top", "0", "--out", str(tmp_path / "there")) == 0
+    assert set(seen) == {"bf16"}
+    whole = scan(SPACE, small, phases, tmp_path / "here", 0.05, chunk_size=30)
+    assert (tmp_path / "there" / "candidates.parquet").read_bytes() == (whole.path / "candidates.parquet").read_bytes()
 
 
 def test_a_device_that_errs_stops_the_scan(model: Model, phases: PhaseTable, monkeypatch: pytest.MonkeyPatch) -> None:
