@@ -24,8 +24,6 @@ from matscreen.kernels.filters2d.windows import Window
 MINIMUM, MAXIMUM = 0, 1
 BAND = 256
 """Fewest rows of a band: its buffers stay in the last cache."""
-STRIP = 512
-"""Columns that are summed together: their running sums stay in the nearest cache."""
 
 
 def minimum(stack: np.ndarray, valid: np.ndarray | None, window: Window, threads: int) -> np.ndarray:
@@ -329,15 +327,14 @@ def prefix_sums(image, rows, columns, before, constant, out):
 def box_sums(image, rows, columns, height, width, constant, factor, out):
     """out[y, x] = factor · the sum of the window of `height` rows and `width` columns that begins at padded y, x.
 
-    The sums of the columns slide down a row at a time and lie between their borders at once; along them four rows slide
-    together, as one addition waits for another.
+    The sums of the columns slide down a row at a time and lie between their borders at once.
     """
     before, across = width // 2, out.shape[1]
     after, outside = before + across, constant * height
     border = np.empty(across, image.dtype)
     border[:] = constant
     padded = np.empty((4, len(columns)))
-    latest = np.zeros(across)
+    latest, sums = np.zeros(across), np.zeros((4, across))
     for y in range(height):
         add(latest, image[rows[y]] if rows[y] >= 0 else border, latest)
     for first in range(0, len(out), 4):
@@ -359,17 +356,38 @@ def box_sums(image, rows, columns, height, width, constant, factor, out):
             for x in range(after, len(columns)):
                 padded[i, x] = total[columns[x]] if columns[x] >= 0 else outside
             latest = total
-        second, third, fourth = min(1, n - 1), min(2, n - 1), n - 1  # the last rows of all may be fewer than four
-        p, q, r, s = padded[0], padded[second], padded[third], padded[fourth]
-        k, l, m, o = out[first], out[first + second], out[first + third], out[first + fourth]
-        a, b, c, d = p[:width].sum(), q[:width].sum(), r[:width].sum(), s[:width].sum()
-        k[0], l[0], m[0], o[0] = a * factor, b * factor, c * factor, d * factor
-        for x in range(1, across):
-            a += p[x + width - 1] - p[x - 1]
-            b += q[x + width - 1] - q[x - 1]
-            c += r[x + width - 1] - r[x - 1]
-            d += s[x + width - 1] - s[x - 1]
-            k[x], l[x], m[x], o[x] = a * factor, b * factor, c * factor, d * factor
+        for i in range(n):
+            differences(padded[i], width, sums[i])
+        running_sums(sums[0], sums[1], sums[2], sums[3])
+        for i in range(n):
+            scaled(sums[i], factor, out[first + i])
+
+
+@njit(cache=True, nogil=True)
+def differences(row, width, out):
+    """What each window of the row has more than the one before it; the first has its sum."""
+    out[0] = row[:width].sum()
+    ahead = row[width - 1 :]
+    for x in range(1, len(out)):
+        out[x] = ahead[x] - row[x - 1]
+
+
+@njit(cache=True, nogil=True)
+def running_sums(a, b, c, d):
+    """Each row becomes its running sums; four together, as one addition waits for another."""
+    p, q, r, s = 0.0, 0.0, 0.0, 0.0
+    for x in range(len(a)):
+        p += a[x]
+        q += b[x]
+        r += c[x]
+        s += d[x]
+        a[x], b[x], c[x], d[x] = p, q, r, s
+
+
+@njit(cache=True, nogil=True)
+def scaled(row, factor, out):
+    for x in range(len(out)):
+        out[x] = row[x] * factor
 
 
 @njit(cache=True, nogil=True)
