@@ -23,7 +23,7 @@ from matscreen.models.errors import JobError
 from matscreen.models.member import Member
 
 ROWS = 2**16
-"""Compositions at a time, of which all attributes and embeddings are kept: 150 MB of a pair network's."""
+"""Compositions at a time; with a pair network their attributes and embeddings take about half a gigabyte."""
 
 SAMPLE = 4096
 """Compositions that tell the range of a network's activations, for those of 8 bits."""

@@ -44,7 +44,7 @@ class Target:
 TARGETS = {
     "run directory": Target(
         ("engine/rundir.py", "engine/lock.py", "engine/digested.py", "engine/merge.py", "models/files.py"),
-        "tests/engine/test_rundir.py tests/engine/test_merge.py",
+        "tests/engine/rundir",
         interpreted=False,
     ),
     "hull": Target(

@@ -103,11 +103,30 @@ def attributes(
     whole = tl.zeros((R,), tl.float64)
     kinds = tl.zeros((R,), tl.int32)
     for k in range(K):
-        z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
-        whole += tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0)
+        z, amount = fraction(elements, amounts, of_row + k, here, 1.0)
+        whole += amount
         kinds += (z > 0).to(tl.int32)
     whole = tl.where(whole > 0, whole, 1.0)
 
+    tl.store(line, kinds.to(tl.float64), here)
+    largest = norms(elements, amounts, of_row, here, whole, line + 1, K, R)
+    statistics(elements, amounts, properties, of_row, here, whole, largest, line + 6, K, R)
+    last = line + 6 + 6 * PROPERTIES + 4
+    possible = charges(elements, amounts, states, lowest, highest, of_row, here, whole, kinds, K, untold, R)
+    tl.store(last, possible, here)
+    ionic_character(elements, amounts, electronegativity, of_row, here, whole, last + 1, K, R)
+
+
+@triton.jit
+def fraction(elements, amounts, at, here, whole):
+    """An element of each composition and its amount by the whole; both 0 where there is none."""
+    z = tl.load(elements + at, here, 0).to(tl.int32)
+    return z, tl.where(z > 0, tl.load(amounts + at, here, 0.0), 0.0) / whole
+
+
+@triton.jit
+def norms(elements, amounts, of_row, here, whole, out, K, R: tl.constexpr):
+    """Stoichiometric norms of degree 2, 3, 5, 7 and 10; returns the largest fraction."""
     norm2 = tl.zeros((R,), tl.float64)
     norm3 = tl.zeros((R,), tl.float64)
     norm5 = tl.zeros((R,), tl.float64)
@@ -115,8 +134,7 @@ def attributes(
     norm10 = tl.zeros((R,), tl.float64)
     largest = tl.zeros((R,), tl.float64)
     for k in range(K):
-        z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
-        x = tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0) / whole
+        _z, x = fraction(elements, amounts, of_row + k, here, whole)
         x2 = x * x
         x5 = x2 * x2 * x
         largest = tl.maximum(largest, x)
@@ -125,13 +143,17 @@ def attributes(
         norm5 += x5
         norm7 += x5 * x2
         norm10 += x5 * x5
-    tl.store(line, kinds.to(tl.float64), here)
-    tl.store(line + 1, tl.sqrt(norm2), here)
-    tl.store(line + 2, root(norm3, 3), here)
-    tl.store(line + 3, root(norm5, 5), here)
-    tl.store(line + 4, root(norm7, 7), here)
-    tl.store(line + 5, root(norm10, 10), here)
+    tl.store(out, tl.sqrt(norm2), here)
+    tl.store(out + 1, root(norm3, 3), here)
+    tl.store(out + 2, root(norm5, 5), here)
+    tl.store(out + 3, root(norm7, 7), here)
+    tl.store(out + 4, root(norm10, 10), here)
+    return largest
 
+
+@triton.jit
+def statistics(elements, amounts, properties, of_row, here, whole, largest, out, K, R: tl.constexpr):
+    """Minimum, maximum, range, mean, deviation and mode of every property, then the mean valence electrons."""
     p = tl.arange(0, 32)  # the next power of two
     there = here[:, None] & (p < PROPERTIES)[None, :]
     low = tl.full((R, 32), float("inf"), tl.float64)
@@ -139,8 +161,7 @@ def attributes(
     mode = tl.full((R, 32), float("inf"), tl.float64)
     mean = tl.zeros((R, 32), tl.float64)
     for k in range(K):
-        z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
-        x = tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0) / whole
+        z, x = fraction(elements, amounts, of_row + k, here, whole)
         value = tl.load(properties + z[:, None] * PROPERTIES + p[None, :], there, 0.0)
         own = (z > 0)[:, None]
         most = own & (tl.abs(x - largest) <= 1e-5 * largest)[:, None]
@@ -150,41 +171,39 @@ def attributes(
         mean += x[:, None] * tl.where(own, value, 0.0)
     deviation = tl.zeros((R, 32), tl.float64)
     for k in range(K):
-        z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
-        x = tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0) / whole
+        z, x = fraction(elements, amounts, of_row + k, here, whole)
         value = tl.load(properties + z[:, None] * PROPERTIES + p[None, :], there, 0.0)
         deviation += x[:, None] * tl.where((z > 0)[:, None], tl.abs(value - mean), 0.0)
-    at = line[:, None] + 6 + 6 * p[None, :]
+    at = out[:, None] + 6 * p[None, :]
     tl.store(at, low, there)
     tl.store(at + 1, high, there)
     tl.store(at + 2, high - low, there)
     tl.store(at + 3, mean, there)
     tl.store(at + 4, deviation, there)
     tl.store(at + 5, mode, there)
-    last = line + 6 + 6 * PROPERTIES
-    tl.store(last, tl.sum(tl.where((p == S)[None, :], mean, 0.0), axis=1), here)
-    tl.store(last + 1, tl.sum(tl.where((p == P)[None, :], mean, 0.0), axis=1), here)
-    tl.store(last + 2, tl.sum(tl.where((p == D)[None, :], mean, 0.0), axis=1), here)
-    tl.store(last + 3, tl.sum(tl.where((p == F)[None, :], mean, 0.0), axis=1), here)
+    valence = out + 6 * PROPERTIES
+    tl.store(valence, tl.sum(tl.where((p == S)[None, :], mean, 0.0), axis=1), here)
+    tl.store(valence + 1, tl.sum(tl.where((p == P)[None, :], mean, 0.0), axis=1), here)
+    tl.store(valence + 2, tl.sum(tl.where((p == D)[None, :], mean, 0.0), axis=1), here)
+    tl.store(valence + 3, tl.sum(tl.where((p == F)[None, :], mean, 0.0), axis=1), here)
 
-    possible = charges(elements, amounts, states, lowest, highest, of_row, here, whole, kinds, K, untold, R)
-    tl.store(last + 4, possible, here)
 
+@triton.jit
+def ionic_character(elements, amounts, electronegativity, of_row, here, whole, out, K, R: tl.constexpr):
+    """The largest of all pairs of elements, and the mean."""
     strongest = tl.zeros((R,), tl.float64)
     average = tl.zeros((R,), tl.float64)
     for i in range(K):
-        zi = tl.load(elements + of_row + i, here, 0).to(tl.int32)
-        xi = tl.where(zi > 0, tl.load(amounts + of_row + i, here, 0.0), 0.0) / whole
+        zi, xi = fraction(elements, amounts, of_row + i, here, whole)
         ei = tl.load(electronegativity + zi)
         for j in range(i):
-            zj = tl.load(elements + of_row + j, here, 0).to(tl.int32)
-            xj = tl.where(zj > 0, tl.load(amounts + of_row + j, here, 0.0), 0.0) / whole
+            zj, xj = fraction(elements, amounts, of_row + j, here, whole)
             apart = ei - tl.load(electronegativity + zj)
             ionic = tl.where((zi > 0) & (zj > 0), 1 - tl.exp(-0.25 * apart * apart), 0.0)
             strongest = tl.maximum(strongest, ionic)
             average += xi * xj * ionic
-    tl.store(last + 5, strongest, here)
-    tl.store(last + 6, average, here)
+    tl.store(out, strongest, here)
+    tl.store(out + 1, average, here)
 
 
 @triton.jit
@@ -195,8 +214,8 @@ def charges(elements, amounts, states, lowest, highest, of_row, here, whole, kin
     while (total <= MOST) & (tl.min(unit, axis=0) == 0):
         furthest = tl.zeros((R,), tl.float64)
         for k in range(K):
-            z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
-            n = tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0) / whole * total
+            _z, x = fraction(elements, amounts, of_row + k, here, whole)
+            n = x * total
             furthest = tl.maximum(furthest, tl.abs(n - tl.floor(n + 0.5)))
         unit = tl.where((unit == 0) & (furthest < OFF), total, unit)
         total += 1
@@ -205,8 +224,7 @@ def charges(elements, amounts, states, lowest, highest, of_row, here, whole, kin
     high = tl.zeros((R,), tl.float64)
     charged = here
     for k in range(K):
-        z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
-        x = tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0) / whole
+        z, x = fraction(elements, amounts, of_row + k, here, whole)
         weight = tl.where(unit > 0, tl.floor(x * unit + 0.5), x)
         low += weight * tl.load(lowest + z)
         high += weight * tl.load(highest + z)
@@ -218,8 +236,7 @@ def charges(elements, amounts, states, lowest, highest, of_row, here, whole, kin
     second = tl.zeros((R,), tl.uint64)
     third = tl.zeros((R,), tl.uint64)
     for k in range(K):
-        z = tl.load(elements + of_row + k, here, 0).to(tl.int32)
-        x = tl.where(z > 0, tl.load(amounts + of_row + k, here, 0.0), 0.0) / whole
+        z, x = fraction(elements, amounts, of_row + k, here, whole)
         atoms = tl.where(counted, tl.floor(x * unit + 0.5), 0.0).to(tl.int32)
         own = tl.load(states + z)
         for atom in range(tl.max(atoms, axis=0)):

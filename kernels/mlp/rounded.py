@@ -14,7 +14,7 @@ BATCH = 4096
 
 
 def _tf32(values: torch.Tensor) -> torch.Tensor:
-    """The 13 last bits cut off, as matrix units do; rounding would err less."""
+    """The 13 last bits cut off: what a device does to factors was not measured here, and rounding would err less."""
     return (values.contiguous().view(torch.int32) & ~0x1FFF).view(torch.float32)
 
 

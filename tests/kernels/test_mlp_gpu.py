@@ -1,8 +1,8 @@
 """The Triton networks against the definition, in Triton's interpreter where there is no device.
 
-Tolerance, relative to the largest output: 1e-5 in float32; 1e-2 in tf32, whose factors are cut off after 11 bits; 3e-2
-in bf16, whose activations are rounded to 8 bits after every layer. bf16 is compared with the same roundings on the
-processor too, fp8 with the same in NumPy.
+Tolerance, relative to the largest output: 1e-5 in float32; 1e-2 in tf32, whose factors have 11 bits; 3e-2 in bf16,
+whose activations are rounded to 8 bits after every layer. bf16 is compared with the same roundings on the processor
+too, fp8 with the same in NumPy.
 """
 
 from itertools import pairwise
