@@ -56,9 +56,14 @@ def copy_rate() -> float:
     return 2 * source.nbytes / median_seconds(lambda: np.copyto(target, source))
 
 
+def commit() -> str:
+    """Of the code that measures; empty outside of a repository."""
+    told = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return told.stdout.strip()
+
+
 def record(name: str, figures: Any) -> dict[str, Any]:
     """The figures with machine, versions and commit."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -66,7 +71,7 @@ def record(name: str, figures: Any) -> dict[str, Any]:
     return {
         "benchmark": name,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "versions": versions,
         "figures": figures,

@@ -1,9 +1,13 @@
 """The stability test of Bartel et al., npj Comput. Mater. 6, 97 (2020), on Materials Project compounds.
 
 Five-fold predictions of all formation energies; then each compound against the hull of all the others at their
-predicted energies. It is called stable where that distance is at most 0. Also for a model of the distance itself.
+predicted energies. It is called stable where that distance is at most 0. Also for models that predict the distance.
+
+`--models` takes some of `NETWORK:MEMBERS`, a baseline's name, and each of them with `distance=` before it; the figures
+of others stay as they were measured.
 """
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.accuracy.common import Job, job, progress, show
+from bench.harness import commit
 from matscreen.kernels.hull import decomposition_energies
 from matscreen.models import load
-from matscreen.models.baselines import fitted
+from matscreen.models.baselines import BASELINES, fitted
 from matscreen.models.crossvalidation import crossvalidate
 from matscreen.models.dataset import Dataset, load_clean, sparse_rows
 from matscreen.models.fit import write_table
@@ -25,6 +30,10 @@ from matscreen.models.tables import ENERGY
 
 DISTANCE = "decomposition_energy_ev_atom"
 FOLDS = 5
+MODELS = (
+    "random-forest-fractions,random-forest-attributes,xgboost-attributes,elemnet:1,pairnet:3,"
+    "distance=random-forest-fractions,distance=random-forest-attributes,distance=xgboost-attributes,distance=pairnet:1"
+)
 
 COLUMNS = ("model", "MAE E_f", "MAE E_d", "F1", "FPR", "precision", "direct F1", "direct FPR")
 
@@ -64,8 +73,10 @@ def row(model: str, table: Dataset, energies: np.ndarray, true_distance: np.ndar
     }
 
 
-def out_of_fold(job: Job, network: str, recipe: Recipe, members: int, target: str, table: Dataset) -> np.ndarray:
+def out_of_fold(job: Job, network: str, members: int, target: str, table: Dataset) -> np.ndarray:
     """(members, N) predictions for the table by networks trained on the other folds."""
+    recipe = DEFAULTS.get(network, Recipe())
+    recipe = replace(recipe, epochs=job.epochs(recipe.epochs))
     name = f"{network}-{members}-{target.partition('_')[0]}"
     out = job.work / f"{name}.safetensors"
     path = job.data("mp_formation_energy.parquet")
@@ -78,47 +89,52 @@ def out_of_fold(job: Job, network: str, recipe: Recipe, members: int, target: st
     return found
 
 
-def forests(job: Job, table: Dataset, baseline: str) -> np.ndarray:
-    """(N,) predictions of a baseline fitted on the other folds; kept."""
-    kept = job.work / f"{baseline}.parquet"
+def by_baseline(job: Job, baseline: str, target: str, table: Dataset) -> np.ndarray:
+    """(1, N) predictions of a baseline fitted on the other folds; kept."""
+    kept = job.work / f"{baseline}-{target.partition('_')[0]}.parquet"
     if not kept.is_file():
-        energies = np.empty(len(table), np.float32)
+        found = np.empty(len(table), np.float32)
         for fold in range(FOLDS):
             chosen = parts(table, Split(0, FOLDS, fold))
             predict = fitted(baseline, table, np.concatenate([chosen["train"], chosen["validation"]]))
-            energies[chosen["test"]] = predict(table.fractions[chosen["test"]])
-        write_table(kept, pa.table({"formula": table.formulas, "predicted": energies}))
-    found: np.ndarray = pq.read_table(kept)["predicted"].to_numpy()
-    return found
+            found[chosen["test"]] = predict(table.fractions[chosen["test"]])
+            print(f"{baseline}, {target}: fold {fold + 1} of {FOLDS}", flush=True)
+        write_table(kept, pa.table({"formula": table.formulas, "predicted": found}))
+    predicted: np.ndarray = pq.read_table(kept)["predicted"].to_numpy()
+    return predicted[None]
 
 
 def main() -> None:
-    run, given = job("stability", "models", flags=("energies-only", "no-forests"))
+    run, given = job("stability", "models")
     path = run.data("mp_formation_energy.parquet")
-    table, _ = load_clean(path)
-    distances = load_clean(path, (DISTANCE,))[0]
-    by_formula = dict(zip(distances.formulas, distances.energies.tolist(), strict=True))
-    true = np.array([by_formula[f] for f in table.formulas])
+    tables = {target: load_clean(path, (target,))[0] for target in (ENERGY, DISTANCE)}
+    table = tables[ENERGY]
+    of = dict(zip(tables[DISTANCE].formulas, tables[DISTANCE].energies.tolist(), strict=True))
+    true = np.array([of[f] for f in table.formulas])
     rows = [row("DFT energies of the other compounds", table, table.energies, true)]
-    rows += [
-        row(baseline, table, forests(run, table, baseline), true)
-        for baseline in (() if given.no_forests else ("random-forest-fractions", "random-forest-attributes"))
-    ]
-    for named in (given.models or "elemnet:1,pairnet:3").split(","):
-        network, members = named.partition(":")[0], int(named.partition(":")[2] or 1)
-        recipe = DEFAULTS.get(network, Recipe())
-        recipe = replace(recipe, epochs=run.epochs(recipe.epochs))
-        energies = out_of_fold(run, network, recipe, members, ENERGY, table)
-        if members > 1:
-            rows.append(row(f"{network}, one member", table, energies[0], true))
-        rows.append(row(f"{network}, mean of {members}", table, energies.mean(axis=0), true))
-        if not given.energies_only:
-            direct = out_of_fold(run, network, recipe, 1, DISTANCE, table)[0]
-            told = judged(true, direct)
-            rows[-1] |= {"direct F1": told["F1"], "direct FPR": told["FPR"]}
-    show(f"Stability of {len(table):,} compounds", rows)
+    for named in (given.models or MODELS).split(","):
+        target = DISTANCE if named.startswith("distance=") else ENERGY
+        model, _, members = named.removeprefix("distance=").partition(":")
+        if model in BASELINES:
+            found = by_baseline(run, model, target, tables[target])
+        else:
+            found = out_of_fold(run, model, int(members or 1), target, tables[target])
+        named_members = {f"{model}, mean of {len(found)}": found.mean(axis=0)} if len(found) > 1 else {}
+        for name, one in ({model: found[0]} | named_members).items():
+            if target == ENERGY:
+                rows.append(row(name, table, one, true))
+            else:
+                own = tables[DISTANCE].energies
+                error = float(np.abs(one - own).mean())
+                rows.append({"model": f"{name}, of distances", "MAE E_f": None, "MAE E_d": error, **judged(own, one)})
+    measured = {one["model"]: one | {"commit": commit()} for one in rows}
+    kept = run.results / "stability.json"
+    if kept.is_file():
+        measured = {one["model"]: one for one in json.loads(kept.read_text())["figures"]["rows"]} | measured
+    show(f"Stability of {len(table):,} compounds", list(measured.values()))
     show("Published, 85,014 compounds", PUBLISHED)
-    run.publish({"compounds": len(table), "stable": int((true <= 0).sum()), "rows": rows, "published": PUBLISHED})
+    figures = {"compounds": len(table), "stable": int((true <= 0).sum())}
+    run.publish(figures | {"rows": list(measured.values()), "published": PUBLISHED})
 
 
 if __name__ == "__main__":
