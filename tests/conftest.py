@@ -1,13 +1,23 @@
 """What the tests share: the embedded reference, the shipped model, and the published data where they are at hand."""
 
+import fcntl
+import importlib
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # PyTorch's threads of two processes wait for each other on two cores
-    # The parts of a library's gufunc that two processes compile into one folder at once do not fit together.
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".venv/numba" / os.environ["PYTEST_XDIST_WORKER"])
+    compiled = Path(__file__).parents[1] / ".venv/numba"  # what one has compiled the other need not
+    os.environ["NUMBA_CACHE_DIR"] = str(compiled)
+    if importlib.util.find_spec("orix"):
+        compiled.mkdir(parents=True, exist_ok=True)
+        with (compiled / "orix").open(
+            "w"
+        ) as lock:  # the parts of a gufunc that two compile at once do not fit together
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            importlib.import_module("orix.quaternion").Orientation  # noqa: B018
 
 import torch
 
@@ -23,6 +33,7 @@ from hypothesis import settings
 from matscreen import models
 from matscreen.engine import PhaseTable, cli
 from matscreen.models import Model
+from matscreen.models.architecture import ARCHITECTURES, Architecture
 
 settings.register_profile("matscreen", deadline=None, derandomize=True)  # the first call of a kernel compiles it
 settings.load_profile("matscreen")
@@ -81,6 +92,13 @@ def write_energies(path: Path, formulas: list[str], energies: list[float]) -> Pa
     """A Parquet table to learn from."""
     pq.write_table(pa.table({"formula": formulas, "formation_energy_ev_atom": energies}), path)
     return path
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> str:
+    """ElemNet in a hundredth of its width, for tests in which it matters little what learns."""
+    monkeypatch.setitem(ARCHITECTURES, "narrow", Architecture(((64, 2), (48, 1), (32, 1), (16, 1))))
+    return "narrow"
 
 
 @pytest.fixture

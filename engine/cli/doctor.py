@@ -65,7 +65,7 @@ def _kernels() -> None:
             wrong.append(f"{found.kernel} on {found.backend}")
     print_table("Against the definitions", ("kernel", "backend", "largest difference", "may be", ""), rows)
     why = {
-        "cuda": "a CUDA device and Triton are here: filters2d and disorientation run on it; mlp where asked to",
+        "cuda": "a CUDA device and Triton are here: filters2d and disorientation run on it; networks with --gpu",
         "interpreter": "TRITON_INTERPRET is set: the interpreter where backend='gpu' asks for it, else the CPU",
         "": "no CUDA device with Triton is here: every kernel runs on the CPU",
     }
@@ -85,7 +85,7 @@ def _processor() -> str:
 def _gpu() -> str:
     if not torch.cuda.is_available():
         return "none that PyTorch can use; scans run on the CPU"
-    return f"{torch.cuda.get_device_name(0)} (scans run on the CPU in this version; --kernels checks the kernels on it)"
+    return f"{torch.cuda.get_device_name(0)} (--kernels checks the kernels on it; scans take it with --gpu)"
 
 
 def _version(package: str) -> str | None:

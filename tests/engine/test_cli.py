@@ -140,9 +140,6 @@ def test_a_day_at_the_command_line(
     assert "oqmd-legacy" in capsys.readouterr().out
     assert run("doctor") == 0
     assert "elemnet-oqmd" in capsys.readouterr().out
-    assert run("doctor", "--kernels") == 0
-    assert "WRONG" not in (said := capsys.readouterr().out)
-    assert all(kernel in said for kernel in ("enumeration", "hull", "disorientation", "filters2d slopes"))
     assert run("scan", "Pm-O", "--top", "0") == 0
     assert "holds no compound of Pm" in capsys.readouterr().err
     assert run("scan", "Li-O", "--out", "run") == 2

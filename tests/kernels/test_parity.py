@@ -1,5 +1,6 @@
 """The check that users run is itself right: it passes here, and finds what is wrong."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,14 @@ def test_every_kernel_holds_on_every_backend() -> None:
     assert all(check.holds for check in found), [check for check in found if not check.holds]
 
 
-def test_what_is_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_wrong_is_told(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
     right = filters2d.cpu.minimum
     monkeypatch.setattr(filters2d.cpu, "minimum", lambda *given: right(*given) + np.float32(0.01))
-    wrong = [check for check in parity.checks() if not check.holds]
-    assert [(check.kernel, check.backend) for check in wrong] == [("filters2d minimum", "cpu")]
+    assert run("doctor", "--kernels") == 1
+    told = capsys.readouterr()
+    wrong = [line.split() for line in told.out.splitlines() if "WRONG" in line]
+    assert [line[:3] for line in wrong] == [["filters2d", "minimum", "cpu"]]
+    assert all(kernel in told.out for kernel in ("enumeration", "hull", "disorientation", "filters2d slopes"))
     assert not parity.Parity("hull", "cpu", float("nan"), 1.0, 0.0).holds

@@ -2,6 +2,7 @@
 
 import gc
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,12 +50,13 @@ def test_a_model_predicts_there_what_it_predicts_here(
 
 
 def test_an_ensemble_shares_its_attributes(compositions: tuple[np.ndarray, np.ndarray]) -> None:
-    model, few = models.load(), slice(8, 40)
+    whole, few = models.load(), slice(8, 40)
+    model = replace(whole, members=whole.members[:2])
     elements, amounts = (array[few] for array in compositions)
     found, expected = (model.outputs(elements, amounts, backend) for backend in ("gpu", "reference"))  # type: ignore[arg-type]
-    assert found.shape == (len(model.members), 32, 1)
+    assert found.shape == (2, 32, 1)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
-    assert model.outputs(elements[:0], amounts[:0], "gpu").shape == (len(model.members), 0, 1)
+    assert model.outputs(elements[:0], amounts[:0], "gpu").shape == (2, 0, 1)
 
 
 def test_charges_too_wide_for_the_device_are_told_by_the_processor() -> None:

@@ -67,8 +67,8 @@ def test_two_properties_with_one_partly_unknown(gaps: Path, tmp_path: Path) -> N
     assert held_out["predicted_band_gap_ev"].to_numpy() == pytest.approx(outputs[:, 1], abs=1e-5)
 
 
-def test_classes(gaps: Path, tmp_path: Path) -> None:
-    model = fit("elemnet", gaps, tmp_path / "metal.safetensors", QUICK, properties=("is_metal",))
+def test_classes(gaps: Path, tmp_path: Path, narrow: str) -> None:
+    model = fit(narrow, gaps, tmp_path / "metal.safetensors", QUICK, properties=("is_metal",))
     assert model.target == Target(("is_metal",), ("false", "true"))
     probabilities = model.predict(["LiF", "LiO3", "Li"])
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
@@ -81,7 +81,7 @@ def test_classes(gaps: Path, tmp_path: Path) -> None:
         model.energies(np.array([[3, 9]], np.uint8), np.ones((1, 2)))
 
 
-def test_classes_of_another_table_are_known_by_name(gaps: Path, tmp_path: Path) -> None:
+def test_classes_of_another_table_are_known_by_name(gaps: Path, tmp_path: Path, narrow: str) -> None:
     def table(name: str, labels: list[str]) -> Path:
         pq.write_table(pa.table({"formula": ["LiF", "FeO", "ZnS"], "kind": labels}), tmp_path / name)
         return tmp_path / name
@@ -90,7 +90,7 @@ def test_classes_of_another_table_are_known_by_name(gaps: Path, tmp_path: Path) 
     kinds = pa.array(["abc"[i % 3] for i in range(len(rows))]).dictionary_encode()
     pq.write_table(rows.append_column("kind", kinds), tmp_path / "kinds.parquet")
     recipe = replace(QUICK, epochs=2)
-    model = fit("elemnet", tmp_path / "kinds.parquet", tmp_path / "kinds.safetensors", recipe, properties=("kind",))
+    model = fit(narrow, tmp_path / "kinds.parquet", tmp_path / "kinds.safetensors", recipe, properties=("kind",))
     data, outputs = predictions(model, table("two.parquet", ["c", "b", "c"]), "all", Split())
     assert data.values[:, 0].tolist() == [2, 1, 2]
     assert outputs.shape == (3, 3)
@@ -100,28 +100,28 @@ def test_classes_of_another_table_are_known_by_name(gaps: Path, tmp_path: Path) 
         dataset.load_clean(gaps, ("band_gap_ev",), ("a", "b"))
 
 
-def test_trainings_that_end_well_or_do_not_begin(gaps: Path, compounds: Path, tmp_path: Path) -> None:
+def test_trainings_that_end_well_or_do_not_begin(gaps: Path, compounds: Path, tmp_path: Path, narrow: str) -> None:
     rows = pq.read_table(gaps)
     volume = pa.array([1e6 + 1e5 * i for i in range(len(rows))])
     empty = pa.array([None if i % 4 else float(i) for i in range(len(rows))], pa.float64())
     path, out = tmp_path / "wide.parquet", tmp_path / "m.safetensors"
     pq.write_table(rows.append_column("volume", volume).append_column("rare", empty), path)
     quick = replace(QUICK, epochs=2)
-    large = fit("elemnet", path, out, quick, properties=("volume",))
+    large = fit(narrow, path, out, quick, properties=("volume",))
     assert np.isfinite(large.predict(["LiF"])).all()
     data, counts = dataset.load_clean(path, ("band_gap_ev", "rare"))
     assert counts["nothing_known"] > 0
     assert not np.isnan(data.values).all(axis=1).any()
     dropping = replace(quick, dropout=(0.2,), predict_with_dropout=True)
-    assert fit("elemnet", path, out, dropping, properties=("volume",)).card["metrics"]["test_volume_mae"] > 0
-    first = fit("elemnet", compounds, tmp_path / "first.safetensors", quick)
+    assert fit(narrow, path, out, dropping, properties=("volume",)).card["metrics"]["test_volume_mae"] > 0
+    first = fit(narrow, compounds, tmp_path / "first.safetensors", quick)
     with pytest.raises(InputError, match="with another split: it knows some of what"):
-        fit("elemnet", compounds, out, quick, start=first, split=Split(1))
+        fit(narrow, compounds, out, quick, start=first, split=Split(1))
     (tmp_path / "n.checkpoint").write_bytes(b"")
     with pytest.raises(InputError, match="is no checkpoint"):
-        fit("elemnet", compounds, tmp_path / "n.safetensors", quick)
+        fit(narrow, compounds, tmp_path / "n.safetensors", quick)
     with pytest.raises(InputError, match="no batch of --batch 1"):
-        fit("elemnet", compounds, tmp_path / "o.safetensors", replace(quick, batch=1))
+        fit(narrow, compounds, tmp_path / "o.safetensors", replace(quick, batch=1))
 
 
 def test_a_checkpoint_of_another_network(compounds: Path, tmp_path: Path) -> None:
@@ -188,10 +188,12 @@ def test_splits_by_system_and_by_elements(gaps: Path) -> None:
     assert sorted(np.concatenate([f["test"] for f in folds]).tolist()) == list(range(47))
 
 
-def test_cross_validation_predicts_every_compound_once_and_goes_on(compounds: Path, tmp_path: Path) -> None:
+def test_cross_validation_predicts_every_compound_once_and_goes_on(
+    compounds: Path, tmp_path: Path, narrow: str
+) -> None:
     out, recipe = tmp_path / "cv.safetensors", replace(QUICK, epochs=2)
     trained: list[int] = []
-    summary = crossvalidate("elemnet", compounds, out, recipe, 3, lambda fold, *_: trained.append(fold))
+    summary = crossvalidate(narrow, compounds, out, recipe, 3, lambda fold, *_: trained.append(fold))
     assert set(trained) == {0, 1, 2}
     table = pq.read_table(tmp_path / "cv.held_out.parquet")
     data, _ = dataset.load_clean(compounds)
@@ -204,12 +206,12 @@ def test_cross_validation_predicts_every_compound_once_and_goes_on(compounds: Pa
     assert summary["standard_deviation"]["test_mae_ev_atom"] == pytest.approx(np.std(means, ddof=1), abs=2e-5)
     trained.clear()
     (tmp_path / "cv.fold2.safetensors").unlink()
-    assert crossvalidate("elemnet", compounds, out, recipe, 3, lambda fold, *_: trained.append(fold)) == summary
+    assert crossvalidate(narrow, compounds, out, recipe, 3, lambda fold, *_: trained.append(fold)) == summary
     assert set(trained) == {1}
     with pytest.raises(InputError, match="another recipe"):
-        crossvalidate("elemnet", compounds, out, replace(recipe, batch=16), 3)
+        crossvalidate(narrow, compounds, out, replace(recipe, batch=16), 3)
     with pytest.raises(InputError, match="another recipe"):
-        crossvalidate("elemnet", compounds, out, recipe, 3, properties=("volume",))
+        crossvalidate(narrow, compounds, out, recipe, 3, properties=("volume",))
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -122,11 +122,11 @@ def test_a_deep_network_of_attributes_learns(compounds: Path, tmp_path: Path) ->
     assert error == pytest.approx(model.card["metrics"]["test_mae_ev_atom"], abs=2e-5)
 
 
-def test_dropout_in_prediction(compounds: Path, tmp_path: Path) -> None:
+def test_dropout_in_prediction(compounds: Path, tmp_path: Path, narrow: str) -> None:
     """Validation then drops too, and the card tells the errors with and without."""
     dropping = Recipe(epochs=3, batch=32, anchors=1, dropout=(0.3, 0.3, 0.3, 0.3), predict_with_dropout=True)
     cards = {
-        recipe: fit("elemnet", compounds, tmp_path / f"{n}.safetensors", recipe).card
+        recipe: fit(narrow, compounds, tmp_path / f"{n}.safetensors", recipe).card
         for n, recipe in enumerate((dropping, replace(dropping, predict_with_dropout=False)))
     }
     with_it, without = cards.values()
@@ -138,33 +138,33 @@ def test_dropout_in_prediction(compounds: Path, tmp_path: Path) -> None:
     assert not any("dropout" in name for name in without["metrics"])
 
 
-def test_early_stopping(compounds: Path, tmp_path: Path) -> None:
+def test_early_stopping(compounds: Path, tmp_path: Path, narrow: str) -> None:
     data, _ = dataset.load_clean(compounds)
     recipe = Recipe(epochs=50, batch=64, learning_rate=1e-30, patience=2, one_cycle=False, weight_decay=0)
-    network = DenseNetwork(ARCHITECTURES["elemnet"], 86)
+    network = DenseNetwork(ARCHITECTURES[narrow], 86)
     history = training.train(network, data, Encoding(), parts(data, Split()), recipe, tmp_path / "c")
     assert len({epoch["validation_error"] for epoch in history}) == 1  # such small steps change nothing
     assert len(history) == 1 + 2
 
 
-def test_training_at_a_constant_rate_can_be_taken_further(compounds: Path, tmp_path: Path) -> None:
+def test_training_at_a_constant_rate_can_be_taken_further(compounds: Path, tmp_path: Path, narrow: str) -> None:
     data, _ = dataset.load_clean(compounds)
     chosen = parts(data, Split())
     recipe = Recipe(epochs=2, batch=64, one_cycle=False, anchors=0)
     runs = {}
     for name, epochs in (("a", (2, 4)), ("b", (4,))):
         for most in epochs:
-            network = DenseNetwork(ARCHITECTURES["elemnet"], 86)
+            network = DenseNetwork(ARCHITECTURES[narrow], 86)
             runs[name] = training.train(
                 network, data, Encoding(), chosen, replace(recipe, epochs=most), tmp_path / f"{name}.checkpoint"
             )
     assert [h["validation_error"] for h in runs["a"]] == [h["validation_error"] for h in runs["b"]]
 
 
-def test_trainings_that_cannot_be(compounds: Path, tmp_path: Path) -> None:
+def test_trainings_that_cannot_be(compounds: Path, tmp_path: Path, narrow: str) -> None:
     data, _ = dataset.load_clean(compounds)
     chosen = parts(data, Split())
-    network = DenseNetwork(ARCHITECTURES["elemnet"], 86)
+    network = DenseNetwork(ARCHITECTURES[narrow], 86)
     checkpoint = tmp_path / "c"
     wild = Recipe(epochs=2, batch=64, learning_rate=1e30, one_cycle=False, anchors=0)
     with pytest.raises(ValueError, match="diverged"):
