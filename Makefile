@@ -37,9 +37,10 @@ scan: .venv/.run
 	@rm -rf .venv/numba kernels/*/__pycache__/*.nbi kernels/*/__pycache__/*.nbc
 	@touch $@
 
-# Two processes, each with whole files of tests; those that take longest come first, so that both end together.
+# Two processes, each with whole files of tests; those of models first, which compile what both need for whole scans,
+# then those that take longest, so that both end together.
 test: .venv/.dev .venv/.kernels
-	$(BIN)/pytest tests/faults tests/engine tests/models tests/kernels tests/test_*.py -m 'not slow' -n 2 --dist loadfile \
+	$(BIN)/pytest tests/models tests/faults tests/engine tests/kernels tests/test_*.py -m 'not slow' -n 2 --dist loadfile \
 	    --no-loadscope-reorder --durations 10
 
 test-slow: .venv/.dev .venv/.kernels

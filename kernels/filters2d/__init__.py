@@ -186,6 +186,10 @@ def _filtered(
     return result
 
 
+WIDER = {"int8": np.dtype(np.int16), "uint32": np.dtype(np.int64)}
+"""Of rare pixels, so that nothing is compiled for them alone."""
+
+
 def _plain(stack: np.ndarray, name: str, cval: float) -> np.ndarray:
     """A stack in a dtype that kernels take, contiguous: float64 for integers to sum beside a border that is none.
 
@@ -200,7 +204,7 @@ def _plain(stack: np.ndarray, name: str, cval: float) -> np.ndarray:
         if name in ("minimum", "maximum"):
             raise ValueError(f"cval must be a {kind} as the image's pixels are, not {cval}")
         kind = np.dtype(np.float64)
-    return np.ascontiguousarray(stack, kind)
+    return np.ascontiguousarray(stack, WIDER.get(kind.name, kind))
 
 
 def _by_triton(name: str, image: Any, size: Size, mode: str, cval: float, mask: Any) -> np.ndarray:

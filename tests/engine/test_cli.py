@@ -147,10 +147,19 @@ def test_a_day_at_the_command_line(
     assert run("show", "run") == 1
 
 
-@pytest.mark.parametrize("redirected", ["| true", "| (exec <&-; sleep 6)", ">&-", "2>&-", ">&- 2>&- <&-"])
-def test_nobody_listens(redirected: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "redirected"),
+    [
+        ("predict LiFePO4 Fe2O3 --format csv", "| true"),
+        ("space Li-O", "| (exec <&-; sleep 6)"),
+        ("space Li-O", ">&-"),
+        ("space Li-O", "2>&-"),
+        ("predict LiFePO4 Fe2O3 --format csv", ">&- 2>&- <&-"),
+    ],
+)
+def test_nobody_listens(arguments: str, redirected: str) -> None:
     """A pipe that is closed, or streams that never were there."""
-    command = f"set -o pipefail; {sys.executable} -m matscreen.engine.cli predict LiFePO4 Fe2O3 --format csv"
+    command = f"set -o pipefail; {sys.executable} -m matscreen.engine.cli {arguments}"
     done = subprocess.run(["bash", "-c", f"{command} {redirected}"], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 

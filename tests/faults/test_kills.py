@@ -30,7 +30,7 @@ def test_killed_between_write_flush_and_rename(
     children: Children, reference: Path, whole: Path, tmp_path: Path, chance: np.random.Generator, record: Record
 ) -> None:
     fault = "the scan kills itself before, within or after making, writing, flushing or renaming a file"
-    for trial in record.trials(fault, trials(3, 60)):
+    for trial in record.trials(fault, trials(2, 60)):
         path = tmp_path / f"{trial}"
         death = Death(int(chance.integers(1, STEPS)), float(chance.choice([0.0, 0.3, 0.99, 1.0])))
         code = children.run(*scan_of(reference, path), said=tmp_path / "said", death=death)
@@ -51,7 +51,7 @@ def test_killed_at_any_time(
     started = time.monotonic()
     assert children.run(*scan_of(reference, tmp_path / "timed"), said=tmp_path / "said") == 0
     usual = time.monotonic() - started
-    for trial in record.trials(fault, trials(2, 40)):
+    for trial in record.trials(fault, trials(1, 40)):
         path = tmp_path / f"{trial}"
         delay, code = float(chance.uniform(0.2, 1.0)) * usual, 0
         while code == 0:  # it had ended before
