@@ -186,7 +186,7 @@ def _filtered(
     return result
 
 
-WIDER = {"int8": np.dtype(np.int16), "uint32": np.dtype(np.int64)}
+WIDER: dict[str, np.dtype[Any]] = {"int8": np.dtype(np.int16), "uint32": np.dtype(np.int64)}
 """Of rare pixels, so that nothing is compiled for them alone."""
 
 
@@ -195,7 +195,7 @@ def _plain(stack: np.ndarray, name: str, cval: float) -> np.ndarray:
 
     ValueError for the extremes of those, as their border must be one.
     """
-    kind = stack.dtype.newbyteorder("=")
+    kind: np.dtype[Any] = stack.dtype.newbyteorder("=")
     if kind.kind == "b":
         kind = np.dtype(np.uint8)
     elif kind.kind == "f" and kind.itemsize not in (4, 8):
