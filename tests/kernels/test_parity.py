@@ -27,4 +27,7 @@ def test_what_is_wrong_is_told(
     wrong = [line.split() for line in told.out.splitlines() if "WRONG" in line]
     assert [line[:3] for line in wrong] == [["filters2d", "minimum", "cpu"]]
     assert all(kernel in told.out for kernel in ("enumeration", "hull", "disorientation", "filters2d slopes"))
+    monkeypatch.undo()
+    monkeypatch.setattr("matscreen.engine.cli.doctor.checks", lambda: [parity.Parity("hull", "cpu", 0.5, 1.0, 0.0)])
+    assert run("doctor", "--kernels") == 0
     assert not parity.Parity("hull", "cpu", float("nan"), 1.0, 0.0).holds
