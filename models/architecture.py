@@ -167,6 +167,9 @@ class DenseNetwork(nn.Module):
             width_in = width
         self.stacks = nn.Sequential(*stacks)
         self.last = _linear(width_in, outputs, generator)
+        if plan.batch_norm:  # what many shortcuts have added up is large, and would have to be learnt away first
+            with torch.no_grad():
+                self.last.weight /= len(plan.widths)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, inputs) → (N, outputs)."""
@@ -215,16 +218,20 @@ def _jump(module: Sequence | Stack, source: int) -> Jump:
     return source, None if module.projection is None else module.projection.weight.detach().double().numpy()
 
 
-def _linear(width_in: int, width: int, generator: torch.Generator, bias: bool = True) -> nn.Linear:
+def _linear(
+    width_in: int, width: int, generator: torch.Generator, bias: bool = True, then: Literal["relu", "linear"] = "relu"
+) -> nn.Linear:
     linear = nn.Linear(width_in, width, bias=bias)
-    nn.init.kaiming_normal_(linear.weight, nonlinearity="relu", generator=generator)
+    nn.init.kaiming_normal_(linear.weight, nonlinearity=then, generator=generator)
     if bias:
         nn.init.zeros_(linear.bias)
     return linear
 
 
 def _projection(width_in: int, width: int, shortcut: bool, generator: torch.Generator) -> nn.Linear | None:
-    return _linear(width_in, width, generator, bias=False) if shortcut and width_in != width else None
+    if not shortcut or width_in == width:
+        return None
+    return _linear(width_in, width, generator, bias=False, then="linear")  # no ReLU takes half of what it gives
 
 
 def _add(y: torch.Tensor, x: torch.Tensor, module: Sequence | Stack) -> torch.Tensor:
