@@ -48,12 +48,15 @@ class Recipe(Schedule):
         dropout between its ReLU layers is worse without (its mean activations shift)
     anchors : how often an epoch shows each pure element at 0 eV/atom, which is what a formation energy means; without,
         a network that never saw an element alone thinks that compounds mixed with it gain energy
+    decomposition : share of the loss that is of decomposition energies instead of formation energies: what tells stable
+        compounds from others is a small difference of energies, whose errors then learn to cancel
     start : SHA-256 of the model whose weights are the first ones; empty for fresh ones
     """
 
     dropout: tuple[float, ...] = ()
     predict_with_dropout: bool = False
     anchors: int = 10
+    decomposition: float = 0.0
     start: str = ""
 
 

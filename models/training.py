@@ -11,6 +11,7 @@ from torch import nn
 from matscreen.models import loop
 from matscreen.models.architecture import DenseNetwork
 from matscreen.models.dataset import Dataset
+from matscreen.models.decomposition import decompositions_of
 from matscreen.models.device import Place, here
 from matscreen.models.encoding import Encoding
 from matscreen.models.errors import InputError
@@ -33,12 +34,12 @@ def train(
     Properties are standardised for training and their scale is folded into the last layer at the end, so that the
     trained network gives their own units; `in_units` says that the first weights do so already. The error of one
     property is the mean absolute one, in its unit; that of several is in standard deviations of each; that of classes
-    is the cross entropy.
+    is the cross entropy. The training error has decomposition energies in it, where the recipe does.
 
     InputError also if all values of a property are equal.
     """
     place = here()
-    task = _task(data, encoding, parts, recipe.anchors, place)
+    task = _task(data, encoding, parts, recipe, place)
     if not (task.scale > 0).all():
         raise InputError(f"all values of {data.target} to learn from are equal")
     network.to(place.device)
@@ -57,6 +58,7 @@ class _Task:
     Attributes
     ----------
     target : (N, P), NaN where unknown; class numbers where those are to be told
+    competing : of decomposition energies, if they are learnt; pure elements have no competitors
     mean, scale : (P,) float64, of the values that are learnt from
     unit : of the errors that are reported, in standard deviations
     """
@@ -65,6 +67,7 @@ class _Task:
     target: torch.Tensor
     rows: torch.Tensor
     validation: torch.Tensor
+    competing: "_Competing | None"
     mean: np.ndarray
     scale: np.ndarray
     unit: float
@@ -74,9 +77,13 @@ class _Task:
     def losses(self, network: nn.Module, batch: torch.Tensor) -> torch.Tensor:
         """Of these rows; see `loop.Task`."""
         mine = batch.to(self.place.device)
+        rows = mine if self.competing is None else torch.cat([mine, self.competing.phases_of(mine)])
         with self.place.precision():
-            predicted = network(self.inputs[mine])
-        return _losses(predicted.float(), self.target[mine], self.classes)
+            predicted = network(self.inputs[rows]).float()
+        losses = _losses(predicted[: len(mine)], self.target[mine], self.classes)
+        if self.competing is None:
+            return losses
+        return self.competing.added(losses, predicted - self.target[rows], mine)
 
     def validation_error(self, network: nn.Module) -> float:
         """Mean error of `network`, in the mode it is in, on the validation rows."""
@@ -94,7 +101,43 @@ class _Task:
             yield np.ascontiguousarray(tensor[self.rows].cpu().numpy()).tobytes()
 
 
-def _task(data: Dataset, encoding: Encoding, parts: Mapping[str, np.ndarray], anchors: int, place: Place) -> _Task:
+@dataclass(frozen=True)
+class _Competing:
+    """What the first half of each batch would decompose into, and how much that counts.
+
+    Attributes
+    ----------
+    share : of the loss
+    energy : which output is the formation energy
+    phases, fractions : as in `Decompositions`, with rows for the pure elements
+    """
+
+    share: float
+    energy: int
+    phases: torch.Tensor
+    fractions: torch.Tensor
+
+    def phases_of(self, batch: torch.Tensor) -> torch.Tensor:
+        """Rows that must be predicted beside the batch, one after the other."""
+        half = batch[: len(batch) // 2]
+        return self.phases[half][self.fractions[half] > 0]
+
+    def added(self, losses: torch.Tensor, errors: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
+        """(B,) losses with those of decomposition energies, from errors of the batch and then of those phases.
+
+        The error of a decomposition energy is that of the compound less those of its phases, each by its fraction.
+        """
+        half, energy = len(batch) // 2, errors[:, self.energy]
+        fractions = self.fractions[batch[:half]]
+        of_phases = torch.zeros_like(fractions)
+        of_phases[fractions > 0] = energy[len(batch) :]
+        decomposition = (energy[:half] - (fractions * of_phases).sum(dim=1)).abs()
+        weight = self.share * len(batch) / max(half, 1)  # as if of all of the batch
+        added = (1 - self.share) * losses
+        return torch.cat([added[:half] + weight * decomposition, added[half:]])
+
+
+def _task(data: Dataset, encoding: Encoding, parts: Mapping[str, np.ndarray], recipe: Recipe, place: Place) -> _Task:
     rows = parts["train"]
     elements, energy = data.fractions.shape[1], data.target.energy
     inputs = encoding.before_training(np.concatenate([data.fractions, np.eye(elements, dtype=np.float32)]))
@@ -104,7 +147,7 @@ def _task(data: Dataset, encoding: Encoding, parts: Mapping[str, np.ndarray], an
     target = np.concatenate([data.values, pure])
     chosen = torch.from_numpy(rows)
     if energy is not None:
-        chosen = torch.cat([chosen, torch.arange(len(data), len(data) + elements).repeat(anchors)])
+        chosen = torch.cat([chosen, torch.arange(len(data), len(data) + elements).repeat(recipe.anchors)])
     known = data.values[rows].astype(np.float64)  # NumPy sums in the same order whatever the number of threads
     classes = bool(data.target.classes)
     mean, scale = np.zeros(1), np.ones(1)
@@ -114,7 +157,12 @@ def _task(data: Dataset, encoding: Encoding, parts: Mapping[str, np.ndarray], an
     unit = float(scale[0]) if len(scale) == 1 else 1.0
     on_device = [torch.from_numpy(array).to(place.device) for array in (inputs, target)]
     validation = torch.from_numpy(parts["validation"])
-    return _Task(on_device[0], on_device[1], chosen, validation, mean, scale, unit, classes, place)
+    competing = None
+    if recipe.decomposition and energy is not None:
+        found = decompositions_of(data, rows, recipe.seed)
+        whole = (torch.from_numpy(np.pad(a, ((0, elements), (0, 0)))).to(place.device) for a in found)
+        competing = _Competing(recipe.decomposition, energy, *whole)
+    return _Task(on_device[0], on_device[1], chosen, validation, competing, mean, scale, unit, classes, place)
 
 
 def _losses(predicted: torch.Tensor, target: torch.Tensor, classes: bool) -> torch.Tensor:

@@ -3,8 +3,8 @@
 Five-fold predictions of all formation energies; then each compound against the hull of all the others at their
 predicted energies. It is called stable where that distance is at most 0. Also for models that predict the distance.
 
-`--models` takes some of `NETWORK:MEMBERS`, a baseline's name, and each of them with `distance=` before it; the figures
-of others stay as they were measured.
+`--models` takes some of `NETWORK:MEMBERS`, a baseline's name, each of them with `distance=` before it, and networks
+with `decomposition=`, half of whose loss is of decomposition energies; figures of others stay as they were measured.
 """
 
 import json
@@ -30,8 +30,11 @@ from matscreen.models.tables import ENERGY
 
 DISTANCE = "decomposition_energy_ev_atom"
 FOLDS = 5
+SHARE = 0.5
+"""Of the loss, that decomposition energies have with `decomposition=`."""
+
 MODELS = (
-    "random-forest-fractions,random-forest-attributes,xgboost-attributes,elemnet:1,pairnet:3,"
+    "random-forest-fractions,random-forest-attributes,xgboost-attributes,elemnet:1,pairnet:3,decomposition=pairnet:3,"
     "distance=random-forest-fractions,distance=random-forest-attributes,distance=xgboost-attributes,distance=pairnet:1"
 )
 
@@ -73,11 +76,11 @@ def row(model: str, table: Dataset, energies: np.ndarray, true_distance: np.ndar
     }
 
 
-def out_of_fold(job: Job, network: str, members: int, target: str, table: Dataset) -> np.ndarray:
-    """(members, N) predictions for the table by networks trained on the other folds."""
+def out_of_fold(job: Job, network: str, members: int, target: str, share: float, table: Dataset) -> np.ndarray:
+    """(members, N) predictions for the table by networks trained on the other folds; `share` as in the recipe."""
     recipe = DEFAULTS.get(network, Recipe())
-    recipe = replace(recipe, epochs=job.epochs(recipe.epochs))
-    name = f"{network}-{members}-{target.partition('_')[0]}"
+    recipe = replace(recipe, epochs=job.epochs(recipe.epochs), decomposition=share)
+    name = f"{network}-{members}-{target.partition('_')[0]}" + (f"-{share:g}" if share else "")
     out = job.work / f"{name}.safetensors"
     path = job.data("mp_formation_energy.parquet")
     crossvalidate(network, path, out, recipe, FOLDS, progress(name), None, (target,), members)
@@ -113,14 +116,16 @@ def main() -> None:
     true = np.array([of[f] for f in table.formulas])
     rows = [row("DFT energies of the other compounds", table, table.energies, true)]
     for named in (given.models or MODELS).split(","):
-        target = DISTANCE if named.startswith("distance=") else ENERGY
-        model, _, members = named.removeprefix("distance=").partition(":")
+        kind, _, spelt = named.rpartition("=")
+        target, share = DISTANCE if kind == "distance" else ENERGY, SHARE if kind == "decomposition" else 0.0
+        model, _, members = spelt.partition(":")
         if model in BASELINES:
             found = by_baseline(run, model, target, tables[target])
         else:
-            found = out_of_fold(run, model, int(members or 1), target, tables[target])
-        named_members = {f"{model}, mean of {len(found)}": found.mean(axis=0)} if len(found) > 1 else {}
-        for name, one in ({model: found[0]} | named_members).items():
+            found = out_of_fold(run, model, int(members or 1), target, share, tables[target])
+        first = model + (", decomposition energies learnt too" if share else "")
+        several = {f"{first}, mean of {len(found)}": found.mean(axis=0)} if len(found) > 1 else {}
+        for name, one in ({first: found[0]} | several).items():
             if target == ENERGY:
                 rows.append(row(name, table, one, true))
             else:

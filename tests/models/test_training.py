@@ -70,7 +70,7 @@ def test_a_killed_training_ends_with_the_same_weights(compounds: Path, tmp_path:
     chosen = parts(data, Split())
     plan = ARCHITECTURES[name]
     encoding = fit_encoding(plan.inputs, data.fractions)
-    recipe = Recipe(epochs=4, batch=64, dropout=(0.1, 0.1, 0.1, 0.1), anchors=1)
+    recipe = Recipe(epochs=4, batch=64, dropout=(0.1, 0.1, 0.1, 0.1), anchors=1, decomposition=0.5)
 
     def run(checkpoint: Path, die_at: int | None = None) -> dict[str, torch.Tensor]:
         def report(progress: Progress) -> None:
