@@ -85,7 +85,7 @@ def disorientation(
     axes : (N, 3) float64 unit vectors of O_i q1 (O_j q2)⁻¹ in crystal axes; z where the angle is 0
     operations : (N, 2) int64, rows i and j of `SYMMETRY`; the first pair where several do the same
     """
-    (a, b), _ = as_numpy(q1, q2)
+    (a, b), back = as_numpy(q1, q2)
     a, b, groups = _checked(a, b, symmetry, symmetry2)
     first, second = (SYMMETRY[group] for group in groups)
     turns = multiply(a, conjugate(b)).astype(np.float64)
@@ -98,7 +98,7 @@ def disorientation(
     turned = np.where(turned[:, :1] < 0, -turned, turned)
     sine = np.linalg.norm(turned[:, 1:], axis=1)
     axes = np.divide(turned[:, 1:], sine[:, None], out=np.tile([0.0, 0, 1], (len(sine), 1)), where=sine[:, None] > 0)
-    return 2 * np.arctan2(sine, turned[:, 0]), axes, operations
+    return back(2 * np.arctan2(sine, turned[:, 0])), back(axes), back(operations)
 
 
 def disorientation_matrix(
@@ -142,8 +142,9 @@ def nearest_orientations(
     angles : (N, count) radians, rising
     rows : (N, count) int64, of the dictionary; on the CPU the earlier first where angles are equal
     """
-    if not 1 <= count <= len(dictionary):
-        raise ValueError(f"count must be from 1 to the {len(dictionary)} orientations of the dictionary, not {count}")
+    known = len(_shaped(q1, dictionary)[1])
+    if not 1 <= count <= known:
+        raise ValueError(f"count must be from 1 to the {known} orientations of the dictionary, not {count}")
     chosen = resolve(backend, "disorientation", gpu=True)
     if chosen == "gpu":
         from matscreen.kernels.disorientation import gpu

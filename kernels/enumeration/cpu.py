@@ -20,7 +20,8 @@ def unrank(
     padded = np.zeros((len(ratios), width), np.uint8)
     padded[:, :arity] = ratios
     binomials = _binomials(len(free), arity)
-    _fill(start, elements.reshape(-1), amounts.reshape(-1), free, required, padded, arity, binomials)
+    if len(elements):  # with none asked for the block itself may have none
+        _fill(start, elements.reshape(-1), amounts.reshape(-1), free, required, padded, arity, binomials)
     return elements, amounts
 
 

@@ -69,7 +69,7 @@ def hull_energies(
 
     Parameters
     ----------
-    elements : (N, K) uint8, K <= 16: labels by rising value, then 0 in empty places
+    elements : (N, K) uint8, K <= 16: labels 1…127 by rising value, then 0 in empty places
     amounts : (N, K), atoms of each; 0 in empty places. Any numeric dtype
     index : from `build_index`
     threads : chemical systems are spread over so many threads (the GIL is not held); the result does not depend on it
@@ -160,3 +160,5 @@ def _check_compositions(elements: np.ndarray, amounts: np.ndarray) -> None:
         raise ValueError(f"elements (uint8) and amounts must both be (N, K), not {elements.shape}, {amounts.shape}")
     if elements.shape[1] > MAX_ELEMENTS:
         raise ValueError(f"at most {MAX_ELEMENTS} elements in a composition, not {elements.shape[1]}")
+    if elements.size and elements.max() > 127:
+        raise ValueError(f"labels of elements are 1 to 127, not {elements.max()}")

@@ -12,6 +12,9 @@ import numpy as np
 MAX_ELEMENTS = 16
 """Most elements of one composition: a look-up walks all 2^k subsets."""
 
+ABOVE = 1e-9
+"""eV/atom; what lies this far above its hull is not on it, whatever rounding does. Keeping too many does no harm."""
+
 
 class HullIndex(NamedTuple):
     """Phases grouped by chemical system.
@@ -44,8 +47,8 @@ def build_index(elements: np.ndarray, amounts: np.ndarray, energies: np.ndarray)
     energies : (P,) float64, formation energy in eV/atom, finite
     """
     everything = index_all(elements, amounts, energies)
-    on_hull = energies <= _own_hull(elements, amounts, everything) + 1e-12
-    return _build(elements, amounts, energies, np.flatnonzero(on_hull))
+    above = energies > _own_hull(elements, amounts, everything) + ABOVE  # not where the hull is NaN: none was found
+    return _build(elements, amounts, energies, np.flatnonzero(~above))
 
 
 def index_all(elements: np.ndarray, amounts: np.ndarray, energies: np.ndarray) -> HullIndex:

@@ -17,6 +17,7 @@ PIVOT = 1e-10  # smallest pivot: phases nearer to each other than this count as 
 LARGE = 1e3  # an inverse with larger entries is of a sliver, which costs digits; they are won back at once
 ROUNDING = 1e-9  # a composition this little outside a facet with no way across lies on its edge
 GAIN = 1e-13  # eV/atom; a phase must lie this far below a plane to enter
+LOST = 1e-9  # eV/atom; a facet with a phase so far below it is none, but what rounding has made of one
 
 jit = numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
 
@@ -187,6 +188,8 @@ def cross(facet, columns, values, x, at):
         if leaving >= 0:
             combine(plane, columns, cost)
             combine(inverse[leaving], columns, row)
+            for i in range(k):
+                row[basis[i]] = 0.0  # but for rounding, which must not let a phase in twice
             ratio = np.inf
             for j in range(n):
                 if row[j] < -PIVOT:
@@ -196,7 +199,11 @@ def cross(facet, columns, values, x, at):
                         entering = j
         if entering < 0:
             _refine(facet, columns, values)
-            return worst > -ROUNDING
+            combine(plane, columns, cost)
+            below = 0.0
+            for j in range(n):
+                below = min(below, values[j] - cost[j])
+            return worst > -ROUNDING and below > -LOST
         for i in range(k):
             step[i] = 0.0
             for j in range(k):

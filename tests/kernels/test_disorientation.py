@@ -209,6 +209,10 @@ def test_axis_and_operations_make_the_angle(group: str, group2: str, rng: np.ran
     turn = np.concatenate([np.cos(angles / 2)[:, None], np.sin(angles / 2)[:, None] * axes], axis=1)
     overlap = np.abs((multiply(turn, second) * first).sum(axis=1))
     np.testing.assert_allclose(overlap, 1, atol=1e-12)
+    for ours, tensor in zip(
+        (angles, axes, operations), disorientation(torch.from_numpy(q1), q2, group, group2), strict=True
+    ):
+        np.testing.assert_array_equal(tensor.numpy(), ours)  # type: ignore[attr-defined]
 
 
 def test_nearest_of_a_dictionary_is_the_sorted_matrix(rng: np.random.Generator) -> None:
@@ -233,6 +237,9 @@ def test_nearest_by_triton_and_by_definition(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(tensors[1].numpy(), rows)
     with pytest.raises(ValueError, match="count must be from 1 to the 40"):
         nearest_orientations(q1, book, 41)
+    for backend in ("gpu", "reference", "cpu"):
+        with pytest.raises(ValueError, match="count must be from 1 to the 1 "):
+            nearest_orientations(q1, book[0], 2, backend=backend)
 
 
 def test_same_bytes_for_any_number_of_threads(rng: np.random.Generator) -> None:

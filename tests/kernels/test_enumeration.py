@@ -82,6 +82,14 @@ def test_what_is_not_in_the_block_has_no_rank(backend: str) -> None:
     assert (ranks[1:] == -1).all()
 
 
+def test_a_block_without_compositions() -> None:
+    """More elements that must be there than a composition has room for."""
+    required = np.array([1, 2, 3], np.uint8)
+    for backend in ("cpu", "reference"):
+        elements, amounts = unrank(0, 0, np.array([4], np.uint8), required, ratio_table(2, 4), 2, backend=backend)  # type: ignore[arg-type]
+        assert elements.shape == amounts.shape == (0, 2)
+
+
 def test_errors() -> None:
     ratios = ratio_table(2, 4)
     free = np.array([1, 2, 3], np.uint8)

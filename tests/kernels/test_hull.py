@@ -186,6 +186,22 @@ def test_two_thousand_materials_project_systems_against_pymatgen(rng: np.random.
     check_against_pymatgen(table, random_systems(table, 2000, rng, (2, 3, 4, 4)), rng)
 
 
+def test_neighbours_of_many_atoms(rng: np.random.Generator) -> None:
+    """Compositions a few parts in a thousand apart, as doped ones are; their energies put all of them on the hull."""
+    cases = [[[10, 94], [11, 94], [38, 66], [62, 89], [63, 89], [71, 71], [86, 82], [85, 81], [69, 62]]]
+    for _ in range(400):
+        atoms = rng.integers(1, rng.choice([100, 300, 1000]), (12, rng.integers(2, 5)))
+        atoms[6:] = atoms[:6] + rng.integers(0, 2, atoms[:6].shape)
+        cases.append(atoms.tolist())
+    for case in cases:
+        fractions = np.array(case) / np.sum(case, axis=1, keepdims=True)
+        fractions = fractions[np.unique(fractions.round(9), axis=0, return_index=True)[1]]
+        energies = 2 * ((fractions - 1 / fractions.shape[1]) ** 2).sum(axis=1) - 2
+        np.testing.assert_allclose(hull_energy(fractions, fractions, energies), energies, atol=1e-9)
+        elements = np.tile(np.arange(1, fractions.shape[1] + 1, dtype=np.uint8), (len(fractions), 1))
+        assert len(build_index(elements, fractions, energies).energies) == len(energies)
+
+
 def test_whole_systems_against_the_definition(phases: PhaseTable, rng: np.random.Generator) -> None:
     for system in random_systems(phases, 6, rng, (2, 3, 4)):
         ratios = ratio_table(len(system), 10)
@@ -319,6 +335,9 @@ def test_phases_above_their_hull_are_dropped_and_change_nothing(rng: np.random.G
 
 
 def test_errors() -> None:
+    unknown = np.array([[72, 202]], np.uint8)
+    with pytest.raises(ValueError, match="labels of elements are 1 to 127, not 202"):
+        hull_energies(unknown, np.ones((1, 2)), build_index(*_compact(np.eye(2)), np.zeros(2)))
     x = np.array([[0.5, 0.5]])
     with pytest.raises(ValueError, match="sum to 1"):
         hull_energy(x * 2, x, np.array([-1.0]))
