@@ -13,6 +13,10 @@ import numpy as np
 Backend = Literal["auto", "reference", "cpu", "gpu"]
 
 
+UNTIMED = {"mlp", "features", "embedding"}
+"""Kernels that no device was timed with yet: `auto` stays on the CPU."""
+
+
 class BackendError(ValueError):
     """A backend that does not exist, or that this machine or kernel cannot run."""
 
@@ -32,10 +36,11 @@ def gpu_here() -> Literal["cuda", "interpreter", ""]:
 def resolve(backend: str, kernel: str, gpu: bool = False) -> Literal["reference", "cpu", "gpu"]:
     """The implementation to run for `backend`; `gpu` says whether `kernel` has a GPU version.
 
-    `auto` takes a CUDA device where there is one, else the CPU. BackendError for anything that cannot be had.
+    `auto` takes a CUDA device where there is one and the kernel was timed there, else the CPU. BackendError for
+    anything that cannot be had.
     """
     if backend == "auto":
-        return "gpu" if gpu and gpu_here() == "cuda" else "cpu"
+        return "gpu" if gpu and kernel not in UNTIMED and gpu_here() == "cuda" else "cpu"
     if backend == "reference":
         return "reference"
     if backend == "cpu":

@@ -147,7 +147,8 @@ class Stack(nn.Module):
 class DenseNetwork(nn.Module):
     """(N, inputs) float32 in, (N, outputs) out. Before a learned embedding the inputs are fractions and attributes.
 
-    Weights are He-normal draws from `seed`: with the framework's default scale a signal fades over 17 ReLU layers.
+    Weights are He-normal draws from `seed` (projections without the gain of a ReLU, the last layer of deep networks
+    smaller): with the framework's default scale a signal fades over 17 ReLU layers.
     `dropout` has the drop probability after each of the first stacks.
     """
 

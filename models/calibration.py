@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from matscreen.kernels import hull
-from matscreen.models.dataset import Dataset, sparse_rows
+from matscreen.models.dataset import Dataset
+from matscreen.models.decomposition import few_enough, known_energies
 
 CALLED = (0.0, 0.1, 0.2)
 """eV/atom below the hull that a compound may be called."""
@@ -29,13 +30,14 @@ def calibration(data: Dataset, chosen: dict[str, np.ndarray], predicted: dict[st
     """
     energy = data.target.energy
     assert energy is not None
-    known = _few_enough(data, np.concatenate([chosen["train"], chosen["validation"]]))
-    index = hull.build_index(*sparse_rows(data.fractions[known]), data.values[known, energy].astype(np.float64))
-    solvable = np.isin(chosen["test"], _few_enough(data, chosen["test"]))
+    known = few_enough(data, np.concatenate([chosen["train"], chosen["validation"]]))
+    index = hull.build_index(*known_energies(data, known))
+    solvable = np.isin(chosen["test"], few_enough(data, chosen["test"]))
     test = chosen["test"][solvable]
-    at_hull = hull.hull_energies(*sparse_rows(data.fractions[test]), index)
+    elements, amounts, true = known_energies(data, test)
+    at_hull = hull.hull_energies(elements, amounts, index)
     errors = {part: values.mean(axis=0) - data.values[chosen[part], energy] for part, values in predicted.items()}
-    error, true = errors["test"][solvable].astype(np.float64), data.values[test, energy].astype(np.float64)
+    error = errors["test"][solvable].astype(np.float64)
     lies, said = true - at_hull, true + error - at_hull
     found: dict[str, Any] = {
         name: {
@@ -60,12 +62,6 @@ def calibration(data: Dataset, chosen: dict[str, np.ndarray], predicted: dict[st
         scale = float(np.quantile(np.abs(errors["validation"]) / spread["validation"], 0.6827))
         found["uncertainty"] = _reliability(np.abs(errors["test"]), scale, spread["test"])
     return found
-
-
-def _few_enough(data: Dataset, rows: np.ndarray) -> np.ndarray:
-    """The rows of compounds that a hull is found for."""
-    few: np.ndarray = rows[(data.fractions[rows] > 0).sum(axis=1) <= hull.MAX_ELEMENTS]
-    return few
 
 
 def _reliability(error: np.ndarray, scale: float, spread: np.ndarray) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """k-fold cross-validation: every compound is predicted once by a model that did not learn from it."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from matscreen.models.errors import InputError
-from matscreen.models.files import write_atomically
+from matscreen.models.files import checksum, write_atomically
 from matscreen.models.fit import fit, write_table
 from matscreen.models.loop import Progress
 from matscreen.models.model import Model, load
@@ -97,7 +96,7 @@ def _finished(
     kept = json.loads(json.dumps({"training": given, "split": asdict(split)}))
     same = (
         model.card.get("network") == architecture
-        and model.card["data"]["sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
+        and model.card["data"]["sha256"] == checksum(data)
         and all(model.card["training"].get(name) == value for name, value in kept["training"].items())
         and all(model.card["data"]["split"].get(name) == value for name, value in kept["split"].items())
         and len(model.members) == members

@@ -1,5 +1,6 @@
-"""Writing files so that a reader sees the old one or the new one, never half of one."""
+"""Writing files so that a reader sees the old one or the new one, never half of one, and telling them apart."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -39,3 +40,8 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of the file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

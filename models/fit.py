@@ -1,6 +1,5 @@
 """From a table of properties to a model file, its card, its pictures and what it predicted for what was held out."""
 
-import hashlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +20,7 @@ from matscreen.models.device import here
 from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import Encoding, fit_encoding
 from matscreen.models.errors import InputError
-from matscreen.models.files import write_atomically
+from matscreen.models.files import checksum, write_atomically
 from matscreen.models.loop import Progress
 from matscreen.models.member import Member, trained
 from matscreen.models.metrics import metrics
@@ -90,7 +89,7 @@ def fit(
         if (own := start.card.get("network", "elemnet")) != architecture:
             raise InputError(f"{start.name} is of the network {own}, not {architecture}")
         told = start.card.get("data", {})
-        if told.get("sha256") == _checksum(data_path) and split_of(start.card) != split:
+        if told.get("sha256") == checksum(data_path) and split_of(start.card) != split:
             raise InputError(
                 f"{start.name} learnt from {data_path.name} with another split: it knows some of what would be held out"
             )
@@ -114,7 +113,7 @@ def fit(
             "network": architecture,
             "data": {
                 "file": data_path.name,
-                "sha256": _checksum(data_path),
+                "sha256": checksum(data_path),
                 "cleaning": cleaning,
                 "split": {name: len(rows) for name, rows in chosen.items()} | {"by": str(split)} | asdict(split),
             },
@@ -209,10 +208,6 @@ def write_model(
     write_table(out.with_suffix(".held_out.parquet"), held_out_table(data, rows, shipped))
     title = f"{out.stem}: {len(rows):,} compounds held out"
     training_picture(target, true, shipped.mean(axis=0), history, out.with_suffix(".png"), title)
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def predictions(members: Sequence[Member], data: Dataset, rows: np.ndarray) -> np.ndarray:

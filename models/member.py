@@ -8,7 +8,7 @@ import numpy as np
 
 from matscreen.kernels import embedding, mlp
 from matscreen.kernels.backend import Backend
-from matscreen.kernels.features import composition_features
+from matscreen.kernels.features import WARD_FEATURE_NAMES, composition_features
 from matscreen.models.architecture import DenseNetwork, Jump, folded
 from matscreen.models.dataset import sparse_rows
 from matscreen.models.encoding import Encoding, Kind
@@ -98,4 +98,8 @@ def from_tensors(tensors: Mapping[str, np.ndarray], sources: Sequence[int | None
     if kind == "embedding":
         named = embedding.Tables(*(tensors[f"input.{name}"] for name in embedding.Tables._fields))
         tables = embedding.checked(named)
-    return Member(Encoding(kind, tensors["input.mean"], tensors["input.scale"], tables), layers)
+    mean, scale = tensors["input.mean"], tensors["input.scale"]
+    width = len(WARD_FEATURE_NAMES)
+    if not all(a.shape == (width,) and np.isfinite(a).all() for a in (mean, scale)) or not (scale > 0).all():
+        raise ValueError(f"input.mean and input.scale must be {width} numbers each, and the latter above 0")
+    return Member(Encoding(kind, mean, scale, tables), layers)

@@ -21,12 +21,14 @@ from matscreen.models.recipe import Schedule
 
 
 def save(path: Path, network: nn.Module, architecture: str, card: dict[str, Any]) -> None:
-    """Write the weights to `path` and the card beside them."""
+    """Write the weights to `path` and the card beside them; InputError if they are not finite in half precision."""
     learnt = {name for name, _ in network.named_parameters()}  # a batch norm's variances may be too large for half
     tensors = {
         name: (tensor.half() if name in learnt else tensor).contiguous()
         for name, tensor in network.state_dict().items()
     }
+    if (name := _infinite(tensors)) is not None:
+        raise InputError(f"{path} is not written: {name} is not finite in half precision; learn more slowly")
     content = safetensors.torch.save(tensors)
     checksum = hashlib.sha256(content).hexdigest()
     full = {"name": path.stem, "architecture": architecture, **card, "weights_sha256": checksum}
@@ -65,7 +67,14 @@ def read(path: Path, architecture: str) -> tuple[dict[str, Any], dict[str, torch
         tensors = safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
         raise InputError(f"{path} holds no network that can be used: {error}") from None
+    if (name := _infinite(tensors)) is not None:
+        raise InputError(f"{path} holds no network that can be used: {name} is not finite")
     return card, {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+
+def _infinite(tensors: dict[str, torch.Tensor]) -> str | None:
+    """The first tensor with a value that is not finite, if one has any."""
+    return next((name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())), None)
 
 
 def weights_file(name: str | Path, folder: Path, kind: str) -> Path:
@@ -82,9 +91,13 @@ def weights_file(name: str | Path, folder: Path, kind: str) -> Path:
 
 @contextmanager
 def usable(path: Path) -> Iterator[None]:
-    """Within it a network is made from what card and weights at `path` say; InputError if they do not fit."""
+    """Within it a network is made from what card and weights at `path` say; InputError if they do not fit.
+
+    Its first weights, which are drawn and then replaced, leave the random state of the caller as it was.
+    """
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} holds no network that can be used: {' '.join(str(error).split())}") from None
 

@@ -95,10 +95,11 @@ class _Task:
         return total / len(self.validation) * self.unit
 
     def deciding(self) -> Iterator[bytes]:
-        """The rows and what belongs to them."""
-        yield self.rows.numpy().tobytes()
-        for tensor in (self.inputs, self.target):
-            yield np.ascontiguousarray(tensor[self.rows].cpu().numpy()).tobytes()
+        """The rows to train on and to choose by, and what belongs to them."""
+        for rows in (self.rows, self.validation):
+            yield rows.numpy().tobytes()
+            for tensor in (self.inputs, self.target):
+                yield np.ascontiguousarray(tensor[rows].cpu().numpy()).tobytes()
 
 
 @dataclass(frozen=True)

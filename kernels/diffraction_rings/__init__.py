@@ -35,6 +35,7 @@ def rings(
     widths : (K,) full widths at half height, degrees
     heights : (K, B) at B azimuths 2π b / B, in a straight line between them
     lorentzian : η, from 0 to 1
+    threads : rows of the detector are spread over so many; the result does not depend on it
 
     Returns
     -------

@@ -25,7 +25,7 @@ def embed(places: np.ndarray, fractions: np.ndarray, tables: Tables, backend: Ba
 
     Parameters
     ----------
-    places : (N, K) integer: row in the tables of each element of the composition, each at most once; any in a place
+    places : (N, K) integer: row in the tables of each element of the composition, each at most once; any row
         where the fraction is 0
     fractions : (N, K) float: fraction of atoms of each, 0 in empty places
     tables : what was learned
@@ -40,7 +40,7 @@ def embed(places: np.ndarray, fractions: np.ndarray, tables: Tables, backend: Ba
         Shapes that do not fit, or a place that is no row of the tables.
     """
     check_places(places, fractions, len(tables.linear))
-    run = resolve("cpu" if backend == "auto" else backend, "embedding", gpu=True)  # until it was timed on a device
+    run = resolve(backend, "embedding", gpu=True)
     if run == "reference":
         return reference.embed(places, fractions, tables)
     if run == "gpu":

@@ -77,7 +77,7 @@ def composition_features(
         raise ValueError(f"there is no element {elements.max()}")
     if not ((elements > 0).any(axis=1).all() and (np.where(elements > 0, amounts, 1) > 0).all()):
         raise ValueError("every composition needs an element, and every element an amount above 0")
-    run = resolve("cpu" if backend == "auto" else backend, "features", gpu=True)  # until it was timed on a device
+    run = resolve(backend, "features", gpu=True)
     if run == "reference":
         return reference.composition_features(elements, amounts)
     if run == "gpu":

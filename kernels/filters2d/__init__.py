@@ -96,8 +96,8 @@ def mean_filter(
     """The mean of every window's valid pixels (Jha 2020, eq. 7.10); infinite ones are left out too.
 
     Returns (…, H, W): float32 for a float32 image, else float64; NaN where a window holds no valid pixel. Summed in
-    float64: exactly for integers, else off by at most about 1e-13 of the largest sum in the rows that a window lies
-    in. Otherwise like `minimum_filter`.
+    float64: exactly for integers whose sum is below 2⁵³, else off by at most about 1e-13 of the largest sum in the rows
+    that a window lies in. Otherwise like `minimum_filter`.
     """
     return _filtered("mean", image, size, mode, cval, mask, threads, backend)
 
@@ -126,8 +126,8 @@ def slope_filters(
     Returns
     -------
     (4, …, H, W): float32 for a float32 image, else float64; NaN where a side holds no valid pixel. Summed in float64:
-    exactly for integers, else off by at most about 1e-13 of the largest sum in the rows that a window lies in.
-    Otherwise like `minimum_filter`.
+    exactly for integers whose sum is below 2⁵³, else off by at most about 1e-13 of the largest sum in the rows that a
+    window lies in. Otherwise like `minimum_filter`.
     """
     if not isinstance(size, (int, np.integer)) or size < 2:
         raise ValueError(f"a slope filter is square, of at least 2 pixels, not {size}")

@@ -1,6 +1,7 @@
 """Correlation with large filters that are learnt (PADNet's slope filters, Jha 2020, 7.3): gradients flow through it."""
 
 import torch
+from scipy.fft import next_fast_len
 
 from matscreen.kernels.filters2d.windows import OUTSIDE, Mode, window
 
@@ -32,7 +33,8 @@ def correlate(images: torch.Tensor, filters: torch.Tensor, mode: Mode = "reflect
     rows, columns = (torch.from_numpy(index).to(images.device) for index in (where.rows, where.columns))
     outside = (rows == OUTSIDE)[:, None] | (columns == OUTSIDE)[None]
     padded = images[:, rows][:, :, columns].masked_fill(outside, cval)
-    shape = (len(rows), len(columns))  # windows never reach round the end of this, so nothing wraps into what is kept
-    spectra = torch.fft.rfft2(padded)[None] * torch.fft.rfft2(filters, s=shape).conj()[:, None]
+    # Windows never reach round the end of this, so nothing wraps into what is kept.
+    shape = [next_fast_len(side, real=True) for side in padded.shape[1:]]
+    spectra = torch.fft.rfft2(padded, s=shape)[None] * torch.fft.rfft2(filters, s=shape).conj()[:, None]
     found: torch.Tensor = torch.fft.irfft2(spectra, s=shape)[:, :, :height, :width]
     return found

@@ -35,10 +35,12 @@ def project_patterns(
         detector, and its distance from the specimen in heights (the convention of Bruker)
     shape : rows and columns of the detector
     axes : (3, 3) x, y and z of the detector as columns, in specimen axes: to the right, up, and away
+    threads : patterns are spread over so many on the CPU; the result does not depend on it
 
     Returns
     -------
-    (N, rows, columns) float32; a torch tensor if one was given
+    (N, rows, columns) float32; a torch tensor if one was given. On the CPU the master pattern is rounded to 16 bits of
+    its range, from the least to the largest value: take hot pixels out of it first
 
     Raises
     ------

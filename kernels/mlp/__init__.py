@@ -21,11 +21,12 @@ def forward(
 
     Parameters
     ----------
-    places : (N, K) integer: which input each element of the composition is, 0 … inputs − 1; any where the fraction is 0
+    places : (N, K) integer: which input each element of the composition is, 0 … inputs − 1; any of
+        them where the fraction is 0
     fractions : (N, K) float: fraction of atoms of each, 0 in empty places
     layers : from `pack`
-    precision : that the GPU multiplies in; the CPU rounds in the same places, for comparison, and not in fp8. The
-        reference knows none
+    precision : that the GPU multiplies in; the CPU rounds in the same places, for comparison. The reference knows none.
+        Not fp8, which needs the range of the activations: see `weights.network`
 
     Returns
     -------
@@ -53,11 +54,11 @@ def forward(
 
 
 def _resolve(backend: Backend, precision: Precision) -> str:
-    """As `resolve`; `auto` stays on the CPU until the kernels have been timed on a device."""
-    chosen = resolve("cpu" if backend == "auto" else backend, "mlp", gpu=True)
-    if chosen == "cpu" and precision != "fp32" and precision not in rounded.ROUNDED:
-        raise ValueError(f"{precision} is summed as each chip sums it: it needs backend='gpu'")
-    return chosen
+    """As `resolve`; ValueError for a precision that is not had here."""
+    if precision not in ("fp32", *rounded.ROUNDED):
+        named = " or ".join(["fp32", *rounded.ROUNDED])
+        raise ValueError(f"precision must be {named} here, not {precision!r} (fp8 takes a model on a GPU)")
+    return resolve(backend, "mlp", gpu=True)
 
 
 def activations(inputs: np.ndarray, layers: Layers) -> list[np.ndarray]:

@@ -1,9 +1,10 @@
 """Triton: layer by layer over batches that stay in the L2 cache, the narrow end in one kernel.
 
-Only a start number goes in and energies come out: compositions are unranked where they are used, by the first layer,
-which gathers the few rows of its weights that each picks out. Wide layers are products on the matrix units with bias,
-ReLU and shortcut in their epilogue; from `tail_width` on all layers to the end are one kernel whose activations never
-leave the chip. On a CUDA device the launches of a batch are recorded once as a graph and played again.
+Compositions go in, or only the number of the first (`ranker`), for they can be unranked where they are used: by the
+first layer, which gathers the few rows of its weights that each picks out. Wide layers are products on the matrix
+units with bias, ReLU and shortcut in their epilogue; from `tail_width` on all layers to the end are one kernel whose
+activations never leave the chip. On a CUDA device the launches of a batch are recorded once as a graph and played
+again.
 """
 
 import math

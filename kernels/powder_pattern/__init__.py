@@ -51,6 +51,7 @@ def peaks(
 
     Parameters
     ----------
+    crystal : cell, atoms and what they scatter
     wavelength : Å; that of Cu Kα by default
     two_theta : first and last angle, degrees, from 0 to below 180
 

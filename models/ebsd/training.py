@@ -154,7 +154,7 @@ def fit(
     clean = disturbed(crystal, geometry, known, CLEAN)
     figures = {
         "validation_mean_disorientation_deg": min(epoch["validation_error"] for epoch in history),
-        "clean_mean_disorientation_deg": _Task(**{**vars(task), "patterns": clean}).validation_error(network),
+        "clean_mean_disorientation_deg": replace(task, patterns=clean).validation_error(network),
     }
     if place.rank == 0:
         card = {

@@ -164,7 +164,7 @@ def load(name: str | Path) -> Latent:
     """The autoencoder `name`: one that ships, or a .safetensors file. InputError for none such, or a damaged one."""
     path = weights_file(name, SHIPPED, "autoencoder")
     card, tensors = read(path, ARCHITECTURE)
-    with usable(path), torch.random.fork_rng(devices=[]):  # what the caller draws next is not ours to decide
+    with usable(path):
         network = Autoencoder(PLANS[card["plan"]], 0)
         network.load_state_dict(tensors)
     return Latent(card, network.eval().to(here().device))

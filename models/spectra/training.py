@@ -1,6 +1,6 @@
 """Training of spectral networks in three stages, all members at once, and the trained ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,7 @@ def _stage(
     stage: int,
     data: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
     recipe: SpectralRecipe,
-) -> Any:
+) -> Iterator[float]:
     """Mean loss after each epoch."""
     s, x, y, rows = data
     members, count = rows.shape
@@ -237,6 +237,8 @@ def load(path: Path) -> SpectralModel:
     with usable(path):
         told = {key: tuple(v) if isinstance(v, list) else v for key, v in dict(card["plan"]).items()}
         plan = Plan(**told)  # type: ignore[arg-type]
+        if {len(tensor) for tensor in tensors.values()} != {card["members"]}:
+            raise ValueError(f"its card tells of {card['members']!r:.20} members")
         ensemble = SpectralEnsemble(plan, card["points"], len(card["elements"]), tuple(range(card["members"])))
         ensemble.load_state_dict(tensors)
         scales = _scales(card["scales"], len(card["elements"]))

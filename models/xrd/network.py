@@ -4,10 +4,10 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from scipy.fft import next_fast_len
 from torch import nn
 
 from matscreen.kernels.filters2d import maximum_filter, slope_filters, slope_masks
+from matscreen.kernels.filters2d.differentiable import correlate
 
 HIDDEN = 256
 PUBLISHED_FILTER, PUBLISHED_SIDE = 50, 2048
@@ -55,13 +55,10 @@ class Slopes(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """See the class."""
         size = self.weight.shape[-1]
-        rows, columns = images.shape[-2:]
         before, after = size // 2, size - 1 - size // 2
-        wide = images[:, _reflected(rows, before, after, images.device)]
-        wide = wide[:, :, _reflected(columns, before, after, images.device)]
         # Rounding grows with what all pixels share, which no slope depends on but for the filters that do not add to 0.
-        level = wide.mean((1, 2), keepdim=True)
-        slopes = _correlated(wide - level, self.weight)
+        level = images.mean((1, 2), keepdim=True)
+        slopes = correlate(images - level, self.weight).transpose(0, 1)
         slopes = (slopes + level[:, None] * self.weight.sum((1, 2))[:, None, None]).abs() / size**2
         padded = nn.functional.pad(slopes, (before, after, before, after), value=-1.0)  # less than any
         lines = nn.functional.max_pool2d(padded, (size, 1), (self.every, 1))
@@ -186,19 +183,3 @@ def outputs(plan: Plan, views: int, shape: tuple[int, int]) -> int:
 
 def _dense(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Linear(inputs, outputs), nn.ReLU(), nn.BatchNorm1d(outputs)]
-
-
-def _correlated(wide: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """(N, 4, H, W) of (N, H + f − 1, W + f − 1) and masks (4, f, f)."""
-    size = masks.shape[-1]
-    shape = tuple(next_fast_len(side, real=True) for side in wide.shape[1:])
-    waves = torch.fft.rfft2(wide, s=shape)[:, None] * torch.fft.rfft2(masks, s=shape).conj()
-    rows, columns = (side - size + 1 for side in wide.shape[1:])
-    found: torch.Tensor = torch.fft.irfft2(waves, s=shape)[..., :rows, :columns]
-    return found
-
-
-def _reflected(length: int, before: int, after: int, device: torch.device) -> torch.Tensor:
-    """Indices of a line with its borders, mirrored so that the last pixel comes twice, as SciPy's "reflect" has it."""
-    places = torch.arange(-before, length + after, device=device) % (2 * length)
-    return torch.minimum(places, 2 * length - 1 - places)

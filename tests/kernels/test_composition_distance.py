@@ -75,6 +75,9 @@ def test_diverse_against_the_definition(rng: np.random.Generator, labels: int) -
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="alike"):
         diverse(np.array([[1, 2]], np.uint8), np.array([[1, 2]]), 0.6)
+    for labels in ([2, 1], [1, 1], [0, 1]):
+        with pytest.raises(ValueError, match="must rise"):
+            diverse(np.array([labels], np.uint8), np.array([[1, 2]]), 0.1)
     with pytest.raises(ValueError, match="at least 1"):
         postings(np.zeros((0, 2), np.uint8), np.zeros((0, 2)))
     index = postings(np.array([[1]], np.uint8), np.array([[1.0]]))

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_attributes_in_and_out_of_a_file(tmp_path: Path, rng: np.random.Generato
     dense /= dense.sum(axis=1, keepdims=True)
     with torch.no_grad():
         expected = network(torch.from_numpy(encoding.before_training(dense)))[:, 0].numpy()
-    largest = np.abs(expected).max()  # some 10⁴: nothing is trained
+    largest = np.abs(expected).max()  # anything: nothing is trained
     np.testing.assert_allclose(model.predict(formulas) / largest, expected / largest, atol=1e-3)
     with pytest.raises(ModelError, match="does not know He"):
         model.predict(["HeO"])
@@ -115,6 +116,18 @@ def test_cards_that_make_no_sense(saved: Path, key: str, value: object, told: st
     saved.with_suffix(".json").write_text("[" * 10**5)
     with pytest.raises(ModelError, match="not a model card"):
         models.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("mean", np.full(145, np.nan)), ("mean", np.zeros(10)), ("scale", np.zeros(145)), ("scale", np.full(145, np.nan))],
+)
+def test_attributes_cannot_be_standardised_by_anything(tmp_path: Path, name: str, value: np.ndarray) -> None:
+    encoding = replace(Encoding("attributes", np.zeros(145), np.ones(145)), **{name: value})
+    one = trained(DenseNetwork(ARCHITECTURES["irnet-17"], 145).eval(), encoding)
+    save(tmp_path / "m.safetensors", [one], ELEMNET_ELEMENTS, FORMATION_ENERGY, {"metrics": {}})
+    with pytest.raises(ModelError, match=r"input.mean and input.scale must be 145 numbers"):
+        models.load(tmp_path / "m.safetensors")
 
 
 def test_damage_is_seen(saved: Path) -> None:

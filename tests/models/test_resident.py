@@ -71,7 +71,7 @@ def test_eight_bits_are_rough_but_right(compositions: tuple[np.ndarray, np.ndarr
     found, exact = model.energies(elements, amounts, "gpu", "fp8"), model.energies(elements, amounts)
     assert 1e-3 < np.abs(found - exact).max() < 1.0
     assert np.corrcoef(found, exact)[0, 1] > 0.9
-    with pytest.raises(ValueError, match="fp8 is summed as each chip sums it"):
+    with pytest.raises(ValueError, match="precision must be fp32 or tf32 or bf16 here, not 'fp8'"):
         model.energies(elements, amounts, "cpu", "fp8")
 
 

@@ -132,7 +132,14 @@ def test_in_and_out_of_a_file(made: Simulated, model: SpectralModel, tmp_path: P
     np.testing.assert_allclose(found, kept, atol=0.02 * made.values.std())  # weights are kept in half precision
     card = json.loads(out.with_suffix(".json").read_text())
     assert card["members"] == 2
-    for change in ({"plan": 1}, {"scales": {}}, {"points": 9}, {"elements": ["Bi"]}, {"training": None}):
+    for change in (
+        {"plan": 1},
+        {"scales": {}},
+        {"points": 9},
+        {"elements": ["Bi"]},
+        {"training": None},
+        {"members": 10**9},
+    ):
         out.with_suffix(".json").write_text(json.dumps(card | change))
         with pytest.raises(InputError, match="no network that can be used"):
             load(out)

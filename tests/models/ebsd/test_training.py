@@ -1,11 +1,13 @@
 """Training of OMNet: it learns, resumes exactly, and what it writes can be read again or is refused."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from matscreen.kernels.disorientation import disorientation_angle
@@ -98,6 +100,18 @@ def test_damaged_models_are_refused(crystal: Crystal, geometry: Geometry, grid: 
     out = tmp_path / "m.safetensors"
     fit("small", crystal, geometry, grid, out, replace(QUICK, epochs=1))
     content, card = out.read_bytes(), json.loads(out.with_suffix(".json").read_text())
+    torch.manual_seed(5)
+    drawn = torch.rand(3)
+    torch.manual_seed(5)
+    assert models.load(out).card == card
+    assert torch.equal(torch.rand(3), drawn)  # what a caller draws does not depend on what was read
+    weights = safetensors.torch.load(content)
+    out.write_bytes(safetensors.torch.save(weights | {next(iter(weights)): torch.tensor(torch.inf)}))
+    told = card | {"weights_sha256": hashlib.sha256(out.read_bytes()).hexdigest()}
+    out.with_suffix(".json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match="is not finite"):
+        models.load(out)
+    out.with_suffix(".json").write_text(json.dumps(card))
     out.write_bytes(content[:-1])
     with pytest.raises(InputError, match="is not the file that its card describes"):
         models.load(out)
