@@ -23,5 +23,6 @@ for name in (
     "memory",
     "scaling",
     "recovery",
+    "refine",
 ):
     subprocess.run([sys.executable, "-m", f"bench.{name}"], check=True)

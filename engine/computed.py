@@ -24,6 +24,16 @@ def add_computed(run: Path, found: dict[str, tuple[str, float]]) -> None:
     write_atomically(run / COMPUTED, lambda temporary: pq.write_table(table, temporary))
 
 
+def set_aside_if_damaged(run: Path) -> bool:
+    """Whether what was calculated for the run is damaged; if so it is `computed.parquet.damaged` from now on."""
+    try:
+        read_computed(run)
+    except JobError:
+        (run / COMPUTED).replace(run / f"{COMPUTED}.damaged")
+        return True
+    return False
+
+
 def read_computed(run: Path) -> PhaseTable | None:
     """The phases calculated for the run so far; None before there are any. JobError if the file is damaged."""
     file = run / COMPUTED

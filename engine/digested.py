@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matscreen.models.files import write_atomically
+from matscreen.models.files import checksum, write_atomically
 
 
 def write_digested(folder: Path, number: int, table: pa.Table) -> Path:
@@ -26,9 +26,3 @@ def intact(file: Path) -> bool:
         return checksum(file)[:16] == file.stem.rpartition("-")[2]
     except OSError:
         return False
-
-
-def checksum(file: Path) -> str:
-    """SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -41,6 +41,7 @@ THRESHOLDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 MARGIN = 2.0
 """Times the largest excess that was measured."""
 
+MOST_SAMPLES = 10**9
 AT_ONCE = 2**17
 """Compositions that model and student both predict at a time."""
 
@@ -66,8 +67,8 @@ def distill(
     """
     if model.target.energy is None:
         raise InputError(f"{model.name} predicts {model.target}, not formation energies")
-    if min(samples, calibrate) < 1000:
-        raise InputError("--samples and --calibrate take at least 1,000 compositions")
+    if not 1000 <= min(samples, calibrate) <= max(samples, calibrate) <= MOST_SAMPLES:
+        raise InputError(f"--samples and --calibrate take 1,000 to {MOST_SAMPLES:,} compositions")
     space = space or CompositionSpace("all")
     out = student_file(model.source)
     generator = np.random.default_rng(recipe.seed)

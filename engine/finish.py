@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matscreen.kernels.backend import BackendError
 from matscreen.models.errors import InputError
 
 SECONDS = 10
@@ -63,7 +64,7 @@ def told_at_the_end(hook: Hook, path: Path, say: Callable[[str], None]) -> Itera
     """
     try:
         yield
-    except InputError:
+    except (InputError, BackendError):
         raise  # the job was not begun
     except Exception as error:
         _tell(hook, path, "failed", str(error) or type(error).__name__, say)

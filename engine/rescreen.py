@@ -43,10 +43,10 @@ def rescreen(run: Path) -> Rescreened:
 
     InputError if nothing was calculated yet; errors of `rundir.open_candidates`.
     """
+    config = rundir.read_config(run)
     computed = read_computed(run)
     if computed is None:
         raise InputError(f"nothing was calculated for {run} yet: `matscreen queue ingest` brings results in")
-    config = rundir.read_config(run)
     phases = with_computed(rundir.read_phases(run, config), computed)
     candidates = rundir.read_candidates(run)
     elements, amounts = schema.candidate_arrays(candidates)
@@ -96,4 +96,4 @@ def current_candidates(run: Path, top: int | None = None) -> tuple[pa.Table, int
         raise JobError(f"{file} is damaged; `matscreen rescreen {run}` makes it anew") from None
     if computed is None or told != {"fingerprint": config.fingerprint, "computed": computed.checksum}:
         raise JobError(f"{file} is older than what was calculated; `matscreen rescreen {run}` makes it anew")
-    return table.replace_schema_metadata(None).slice(0, top), len(computed)
+    return table.replace_schema_metadata(None)[:top], len(computed)

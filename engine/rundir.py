@@ -12,6 +12,7 @@ lock                 held by the process at work (see `lock`)
 import hashlib
 import io
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -23,13 +24,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matscreen.engine import schema
-from matscreen.engine.digested import checksum, intact, write_digested
+from matscreen.engine.digested import intact, write_digested
 from matscreen.engine.lock import locked
 from matscreen.engine.merge import KEY, merge
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened
 from matscreen.models.errors import InputError, JobError
-from matscreen.models.files import write_atomically
+from matscreen.models.files import checksum, write_atomically
 
 NO_THRESHOLD = -1000.0
 """eV/atom; the threshold of a run that keeps what lies above the hull too, however far."""
@@ -133,8 +134,12 @@ def create(path: Path, config: RunConfig, phases: pa.Table, versions: dict[str, 
 
 def _unborn(path: Path) -> bool:
     """Whether a directory is empty but for what `create` writes before run.json, which makes it a run."""
-    names = {entry.name for entry in path.iterdir() if not entry.name.endswith(".tmp")}
+    names = {entry.name for entry in path.iterdir() if not _UNFINISHED.fullmatch(entry.name)}
     return names <= {"chunks", "phases.parquet", "lock"} and not any((path / "chunks").glob("*"))
+
+
+_UNFINISHED = re.compile(r"\.(run\.json|phases\.parquet)\..*\.tmp")
+"""What `create` leaves where it is killed."""
 
 
 def read_phases(path: Path, config: RunConfig) -> PhaseTable:
@@ -319,7 +324,8 @@ def open_candidates(path: Path) -> pq.ParquetFile:
 def read_candidates(path: Path, top: int | None = None) -> pa.Table:
     """The run's candidates (`schema.candidates`), or its `top` best; errors as `open_candidates`."""
     opened = open_candidates(path)
-    tables, missing = [opened.schema_arrow.empty_table()], opened.metadata.num_rows if top is None else top
+    tables, missing = [opened.schema_arrow.empty_table()], opened.metadata.num_rows
+    missing = missing if top is None else min(top, missing)
     try:
         for group in range(opened.num_row_groups):
             if missing > 0:

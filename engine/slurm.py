@@ -47,7 +47,7 @@ def slurm_jobs(count: int, say: Callable[[str], None]) -> Iterator[str]:
     try:
         cluster = jobqueue.SLURMCluster()
     except (ValueError, TypeError, OSError, RuntimeError) as error:
-        raise _refusal(str(error).removesuffix(", for example:")) from None
+        raise _refusal(str(error)) from None
     with cluster:
         # SLURM's answer to jobs asked for later goes to a log, and nobody comes.
         tried = _slurm("sbatch", "--test-only", script=cluster.job_script())
@@ -68,7 +68,7 @@ def slurm_jobs(count: int, say: Callable[[str], None]) -> Iterator[str]:
 
 
 def _refusal(said: str) -> InputError:
-    first = (said.splitlines() or ["no reason given"])[0]
+    first = (said.splitlines() or ["no reason given"])[0].removesuffix(", for example:")
     return InputError(f"SLURM takes no such jobs (see jobqueue.slurm in Dask's configuration): {first}")
 
 

@@ -15,7 +15,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     If `write` or the disk fails, `path` is as it was and the temporary file is gone; the error goes on to the caller.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:  # tell of the file that was meant
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", str(path)) from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -44,4 +47,5 @@ def is_file(path: Path) -> bool:
 
 def checksum(path: Path) -> str:
     """SHA-256 of the file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,6 +1,7 @@
 """The command line: `matscreen scan`, `resume`, `show` and the rest; one module a group of commands."""
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -14,6 +15,9 @@ def main() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # the shell or the daemon that started us closed it
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 (until the end)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no "→" shows a question mark
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGINT, lambda *_: _leave_interrupted())  # nothing is begun while modules are still loading
     import typer
 

@@ -1,5 +1,6 @@
 """`matscreen distill`: a student that makes scans with a model faster."""
 
+import os
 from dataclasses import replace
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from matscreen.engine.cli.training_bar import TrainingBar
 from matscreen.engine.distill import RECIPE
 from matscreen.engine.distill import distill as distill_model
 from matscreen.models import load
+from matscreen.models.errors import InputError
 
 
 def distill(
@@ -27,7 +29,11 @@ def distill(
     It lies beside the model; `matscreen scan` then asks the model itself only about compositions that the student does
     not put clearly above the threshold. `scan --exact` does without it.
     """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
     network = load(model, with_student=False)
+    if not os.access(network.source.parent, os.W_OK):
+        raise InputError(f"cannot write beside {network.source}: copy the model and its card to a folder of yours")
     phases = o.open_reference(reference, formula_column, energy_column, say)
     recipe = replace(RECIPE, seed=seed)
     with TrainingBar(recipe.epochs) as bar:

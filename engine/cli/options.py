@@ -9,6 +9,7 @@ import typer
 
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.space import CompositionSpace
+from matscreen.kernels.hull import MAX_ELEMENTS
 from matscreen.models import Model, load
 from matscreen.models.errors import InputError
 from matscreen.models.files import is_file
@@ -86,9 +87,11 @@ def make_space(elements: str, arity: str, max_atoms: int, require: str, exclude:
     """The space that the options describe; InputError in their terms."""
     try:
         ends = [[int(end) for end in part.split("-")] for part in arity.split(",")]
+        if not all(1 <= end <= MAX_ELEMENTS for part in ends for end in part):
+            raise ValueError
         numbers = [n for first, *last in ends for n in range(first, (*last, first)[0] + 1)]
     except ValueError:
-        raise InputError(f"--arity takes numbers such as 2,3 or 2-4, not {arity!r}") from None
+        raise InputError(f"--arity takes numbers from 1 to {MAX_ELEMENTS} such as 2,3 or 2-4, not {arity!r}") from None
     if not numbers or any(len(end) > 2 for end in ends):
         raise InputError(f"--arity takes numbers such as 2,3 or 2-4, not {arity!r}")
     return CompositionSpace(elements, numbers, max_atoms, require, exclude)

@@ -11,7 +11,7 @@ from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import print_compositions, say
 from matscreen.kernels.hull import MAX_ELEMENTS
 from matscreen.models.errors import InputError
-from matscreen.models.formula import composition_arrays
+from matscreen.models.formula import composition_arrays, parse_formula
 from matscreen.models.tables import read_columns, text_column
 
 
@@ -28,13 +28,15 @@ def predict(
     form: o.Format = "table",
 ) -> None:
     """Predict formation energies, and compare them with the hull of known phases."""
-    given = list(formulas or []) + (_read_formulas(file, file_column) if file else [])
-    if not given:
+    if bool(formulas) == (file is not None):
         raise InputError("give formulas, or --file with some")
+    given = list(formulas or []) if file is None else _read_formulas(file, file_column)
+    if not given:
+        raise InputError(f"{file} holds no formula")
     try:
         elements, amounts = composition_arrays(given)
     except InputError as error:
-        raise InputError(f"{file}: {error}" if file and not formulas else str(error)) from None
+        raise InputError(str(error) if file is None else f"{file}: {error}") from None
     for row in np.flatnonzero((elements > 0).sum(axis=1) > MAX_ELEMENTS).tolist():
         raise InputError(f"{given[row]}: more than {MAX_ELEMENTS} elements")
     network = o.open_model(model)
@@ -56,10 +58,16 @@ def predict(
 
 def _read_formulas(file: Path, column: str) -> list[str]:
     if file.suffix.lower() in (".csv", ".parquet"):
-        return text_column(read_columns(file, [column]), column, file)
+        return [text or "" for text in text_column(read_columns(file, [column]), column, file)]
     if not file.is_file():
         raise InputError(f"no such file: {file}")
     try:
-        return [line.strip() for line in file.read_text().splitlines() if line.strip()]
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is no text: {error}") from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            parse_formula(line or "H")
+        except InputError as error:
+            raise InputError(f"{file}: line {number}: {error}") from None
+    return [line for line in lines if line]

@@ -23,14 +23,15 @@ class _RunFirst(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See click."""
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
+        if args and args[0] not in (*self.commands, "--help"):
             args = ["make", *args]
         return super().parse_args(ctx, args)
 
 
 app = typer.Typer(
     cls=_RunFirst,
-    help="Structures and inputs for the best candidates (`matscreen queue RUN --to vasp`), and their results back.",
+    help="Structures and inputs for the best candidates (`matscreen queue RUN --to vasp`), and their results back. "
+    "`matscreen queue make --help` lists the options of the first.",
     no_args_is_help=True,
 )
 
@@ -80,6 +81,10 @@ def make(
         raise InputError("--top takes 1 to 100,000 candidates and --structures 1 to 100")
     if (to == "qe") != (pseudopotentials is not None):
         raise InputError("--to qe, and that alone, takes --pseudopotentials, a folder of UPF files")
+    if command and not with_slurm:
+        raise InputError("--command is what the array of --slurm runs: give both")
+    if maker and to != "jobflow":
+        raise InputError("--maker is of flows: it takes --to jobflow")
     if with_slurm:
         slurm.command_of(to, command)
     writer = {"vasp": vasp, "cif": cif}.get(to) or (

@@ -103,8 +103,12 @@ def train(
         return
     for name, value in figures.items():
         print(f"{name} {value}")
-    beside = ".folds.json and .held_out.parquet" if folds else ".json, .png, .history.parquet and .held_out.parquet"
-    say(f"{out} with {beside}, in {time.perf_counter() - started:.0f} s")
+    beside = ".json, .png, .history.parquet and .held_out.parquet"
+    if folds:
+        made, beside = f"{out.with_suffix('')}.fold1 to .fold{folds}.safetensors", ".folds.json and .held_out.parquet"
+    else:
+        made = str(out)
+    say(f"{made} with {beside}, in {time.perf_counter() - started:.0f} s")
 
 
 def _say_what_was_left_out(counts: dict[str, int]) -> None:

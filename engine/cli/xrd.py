@@ -17,6 +17,7 @@ from matscreen.engine.xrd.frames import Frame, files_of, read_frames, read_mask
 from matscreen.engine.xrd.geometry import read_geometry
 from matscreen.engine.xrd.output import before_and_after, read_provenance, write_image
 from matscreen.models.errors import InputError, JobError
+from matscreen.models.files import checksum
 
 app = typer.Typer(help="Two-dimensional X-ray diffraction: detector images.", no_args_is_help=True)
 
@@ -62,7 +63,8 @@ def background(
     hidden = read_mask(mask) if mask else None
     geometry = read_geometry(poni) if poni else None
     make_folder(out)
-    told: dict[str, Any] = {"method": method, "size": size, "mask": str(mask or ""), "flip": flip}
+    told: dict[str, Any] = {"method": method, "size": size, "flip": flip}
+    told |= {name: checksum(file) if file else "" for name, file in (("mask", mask), ("poni", poni))}
     done = problems = kept = 0
     taken: dict[Path, Path] = {}
     started = time.perf_counter()
@@ -89,7 +91,7 @@ def background(
                     "frame": frame.number,
                     "modified": path.stat().st_mtime_ns,
                 }
-                if _is_there(target, provenance):
+                if _is_there(target, provenance, pictures):
                     kept += 1
                     continue
                 _one(frame, target, provenance, wanted, threads, geometry, pictures)
@@ -128,8 +130,10 @@ def _one(
         ) from None
 
 
-def _is_there(target: Path, provenance: dict[str, Any]) -> bool:
+def _is_there(target: Path, provenance: dict[str, Any], picture: bool) -> bool:
     told = read_provenance(target)
+    if picture and not target.with_suffix(".png").is_file():
+        return False
     return told is not None and all(told.get(key) == value for key, value in provenance.items())
 
 

@@ -47,6 +47,7 @@ def simulate(
     """
     if not 0 <= seed < 2**32:
         raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
+    make_folder(out)
     started = time.perf_counter()
     with rate_bar("samples", SAMPLES) as advance:
         made = write_wafer(out, like, pixels, seed, o.threads(workers), advance)

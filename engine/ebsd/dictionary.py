@@ -20,7 +20,7 @@ import pyarrow.ipc
 import torch
 
 from matscreen.engine import schema
-from matscreen.engine.cluster import connect, need_workers, threads_of
+from matscreen.engine.cluster import LOST, connect, need_workers, threads_of
 from matscreen.engine.ebsd.crystals import checksum
 from matscreen.engine.ebsd.grid import orientation_grid
 from matscreen.kernels.disorientation import SYMMETRY
@@ -111,15 +111,16 @@ def simulate(
         threads = threads_of(client)
         job = client.scatter((crystal, geometry), broadcast=True)
         running: dict[Any, int] = {}
-        for number in [n for n in range(len(parts)) if n not in there]:
-            running[client.submit(_chunk_bytes, job, parts[number])] = number
-            if len(running) < 2 * threads:
-                continue
-            done += len(parts[_store_one(path, running)])
-            report(done, len(grid))
-        while running:
-            done += len(parts[_store_one(path, running)])
-            report(done, len(grid))
+        waiting = [n for n in range(len(parts)) if n not in there]
+        try:
+            while waiting or running:
+                while waiting and len(running) < 2 * threads:
+                    number = waiting.pop(0)
+                    running[client.submit(_chunk_bytes, job, parts[number])] = number
+                done += len(parts[_store_one(path, running)])
+                report(done, len(grid))
+        except LOST:
+            raise JobError("the Dask scheduler is gone; the same command goes on with what is missing") from None
     return open_dictionary(path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pymatgen.core import Composition
 
 from matscreen.engine import rundir
-from matscreen.engine.computed import add_computed
+from matscreen.engine.computed import add_computed, set_aside_if_damaged
 from matscreen.engine.lock import locked
 from matscreen.engine.queue.manifest import Entry, Manifest, Status, read_manifest, settled, write_manifest
 from matscreen.engine.queue.results import Calculated, UnfinishedError, read_calculation, read_store
@@ -42,9 +42,10 @@ def ingest(queue: Path, elements: Path, run: Path | None = None, store: Path | N
     run = run or Path(read_manifest(queue).run)
     references = read_elements(elements)
     stored = read_store(store) if store else {}
+    fingerprint = rundir.read_config(run).fingerprint  # first: a lock makes and removes files, in a run alone
     with locked(run):
         manifest = read_manifest(queue)
-        if rundir.read_config(run).fingerprint != manifest.fingerprint:
+        if fingerprint != manifest.fingerprint:
             raise InputError(f"{queue} was made from another run than {run}")
         return _ingest(queue, manifest, references, run, stored)
 
@@ -56,11 +57,12 @@ def _ingest(
     run: Path,
     stored: dict[str, Calculated | UnfinishedError],
 ) -> Ingested:
+    again = set_aside_if_damaged(run)  # what it held is read once more
     finished: dict[str, tuple[str, float]] = {}
     done, left = [], []
     states: dict[str, tuple[Status, str]] = {}
     for entry in manifest.entries:
-        if entry.status == "done":
+        if entry.status == "done" and not again:
             continue
         try:
             _as_queued(queue, entry)

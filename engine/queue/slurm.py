@@ -31,8 +31,9 @@ for ((i = SLURM_ARRAY_TASK_ID; i < ${{#folders[@]}}; i += {tasks_in_all})); do
     if [ -e finished ]; then exit 0; fi
     {command}
     touch finished # `matscreen queue ingest` takes it away again from what did not converge
-  )
+  ) & wait $! || failed=1 # so that `set -e` holds within, and the next entry has its turn
 done
+exit "${{failed:-0}}"
 """
 
 

@@ -84,7 +84,8 @@ def read_samples(path: Path, value: str) -> SpectralData:
     if len(values) < LEAST_SAMPLES:
         raise InputError(f"{path}: {len(values)} samples; at least {LEAST_SAMPLES} are needed")
     for what, numbers in (("a fraction", fractions), ("the spectrum", spectra), (value, values)):
-        finite = np.isfinite(numbers.reshape(len(numbers), -1)).all(axis=1)
+        with np.errstate(over="ignore"):  # networks learn in float32
+            finite = np.isfinite(numbers.reshape(len(numbers), -1).astype(np.float32)).all(axis=1)
         for row in np.flatnonzero(~finite):
             raise InputError(f"{path}: row {row + 1}: {what} is not a finite number")
     if np.ptp(values) == 0:

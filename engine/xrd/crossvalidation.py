@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -43,8 +44,8 @@ def crossvalidate(
     part_of = np.empty(len(samples), np.int64)
     for number, part in enumerate(parts):
         part_of[part] = number + 1
-    if out.is_file():
-        kept = pa.parquet.read_table(out)
+    with suppress(pa.ArrowException, OSError, KeyError):  # none, or a damaged one: all parts are done again
+        kept = pa.parquet.read_table(out, partitioning=None)
         if (kept.schema.metadata or {}).get(b"of") == identity.encode():
             places = {name: n for n, name in enumerate(samples.classes)}
             found = np.array([places.get(name, -1) for name in kept["found"].to_pylist()])

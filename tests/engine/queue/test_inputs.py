@@ -109,6 +109,18 @@ def test_the_slurm_script_runs_each_entry_once(queue: Path) -> None:
         slurm.write_script(queue, folders, "cif")
 
 
+def test_an_entry_that_fails_does_not_keep_the_task_from_the_next(queue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = (entry.folder for entry in read_manifest(queue).entries)
+    monkeypatch.setattr(slurm, "MOST_TASKS", 1)
+    slurm.write_script(queue, [first, *others], "cif", "test -e there; pwd >> ../../ran")
+    for folder in others:
+        (queue / folder / "there").touch()
+    ended = subprocess.run(["bash", "submit.sh"], cwd=queue, env={**os.environ, "SLURM_ARRAY_TASK_ID": "0"})
+    assert ended.returncode == 1
+    assert not (queue / first / "finished").exists()
+    assert len((queue / "ran").read_text().split()) == len(others)
+
+
 def test_hostile_manifests(queue: Path) -> None:
     told = json.loads((queue / "manifest.json").read_text())
     for change, said in (

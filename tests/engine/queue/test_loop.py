@@ -15,7 +15,7 @@ from matscreen.engine.queue.manifest import Manifest, read_manifest
 from matscreen.engine.report.contents import contents
 from matscreen.engine.rescreen import current_candidates, rescreen
 from matscreen.engine.shortlist import Filters
-from matscreen.models.errors import JobError
+from matscreen.models.errors import InputError, JobError
 
 
 def espresso(folder: Path, counts: dict[str, int], hartree: float, converged: str = "true", status: int = 0) -> None:
@@ -83,6 +83,23 @@ def test_the_loop_is_closed(elements: Path, queue: Path, tmp_path: Path) -> None
     assert page["computed"] == sorted({first.formula, other.formula})
     assert sum(part["candidates"] for part in page["summary"]["by_arity"].values()) == len(current_candidates(run)[0])
     assert first.formula in {phase[0] for phase in page["phases"]}
+
+    whole = (run / "computed.parquet").read_bytes()
+    (run / "computed.parquet").write_bytes(whole[:-9])
+    with pytest.raises(JobError, match="ingest the queue again"):
+        rescreen(run)
+    assert len(ingest(queue, elements).done) == 2
+    assert (run / "computed.parquet").read_bytes() == whole
+
+
+def test_a_folder_that_is_no_run_stays_as_it_is(elements: Path, queue: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "sub").mkdir(parents=True)
+    files = [tmp_path / "mine" / ".notes.tmp", tmp_path / "mine" / "sub" / ".draft.tmp"]
+    for file in files:
+        file.write_text("mine")
+    with pytest.raises(InputError, match="no run directory"):
+        ingest(queue, elements, tmp_path / "mine")
+    assert sorted(path for path in (tmp_path / "mine").rglob("*") if path.is_file()) == sorted(files)
 
 
 @pytest.mark.parametrize(

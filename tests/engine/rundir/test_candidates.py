@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from matscreen.engine import rundir, schema
-from matscreen.engine.digested import checksum
 from matscreen.engine.merge import merge
 from matscreen.engine.rundir import Chunk, RunConfig
 from matscreen.engine.screen import Screened
 from matscreen.models.errors import InputError, JobError
+from matscreen.models.files import checksum
 
 SESSION = {"last_session_compositions": 1, "last_session_seconds": 2.5}
 

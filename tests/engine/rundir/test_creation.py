@@ -36,7 +36,7 @@ def test_a_directory_where_no_run_was_born_is_taken(
     assert rundir.read_phases(tmp_path, config).checksum == known.checksum
 
 
-@pytest.mark.parametrize("there", ["mine.txt", "chunks/000000-a.parquet", "run.json"])
+@pytest.mark.parametrize("there", ["mine.txt", ".notes.tmp", "chunks/000000-a.parquet", "run.json"])
 def test_a_directory_with_something_in_it_is_not(
     there: str, tmp_path: Path, config: RunConfig, known: PhaseTable
 ) -> None:

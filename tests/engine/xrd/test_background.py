@@ -183,7 +183,14 @@ def test_a_folder_with_bad_images_among_good_ones(
     assert "0 images in" in (again := capsys.readouterr().out)
     assert "2 were there" in again
     assert (out / "0_I-SMF.tif").stat().st_mtime_ns == before
-    assert run("xrd", "background", str(folder), "--out", str(out), "--size", "50") == 0
+    (out / "0_I-SMF.png").unlink()
+    mask = tmp_path / "mask.edf"
+    for more, made in (([], "1 images in"), (["--size", "50"], "2 images in"), (["--mask", str(mask)], "2 images in")):
+        fabio.edfimage.EdfImage(data=np.eye(*rings().shape, dtype=np.int8)).write(str(mask))
+        assert run("xrd", "background", str(folder), "--out", str(out), *more) == 0
+        assert made in capsys.readouterr().out
+    fabio.edfimage.EdfImage(data=np.zeros(rings().shape, np.int8)).write(str(mask))
+    assert run("xrd", "background", str(folder), "--out", str(out), "--mask", str(mask)) == 0
     assert "2 images in" in capsys.readouterr().out
 
 
