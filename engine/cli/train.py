@@ -55,6 +55,13 @@ def train(
     batch: Annotated[int | None, typer.Option(help="Compositions a step, instead of the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
+    decomposition: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the loss that is of decomposition energies, instead of the recipe's: 0.5 makes it call "
+            "fewer compounds stable that are not."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the first weights, the split and the order of compositions.")] = 0,
 ) -> None:
     """Train a network on a table of formation energies, or of anything else.
@@ -70,6 +77,10 @@ def train(
         raise InputError(f"--members takes a number from 1 to 100, not {members}")
     plan = _recipe(network, recipe, epochs, batch, learning_rate, weight_decay, seed)
     learned = tuple(properties or (ENERGY,))
+    if decomposition is not None:
+        if not 0 <= decomposition <= 1 or ENERGY not in learned:
+            raise InputError(f"--decomposition takes a share from 0 to 1, and a network that learns {ENERGY}")
+        plan = replace(plan, decomposition=decomposition)
     if len(set(learned)) < len(learned):
         raise InputError("--property names a column twice")
     first_weights = o.open_model(start) if start else None

@@ -63,6 +63,10 @@ ROOT = Path(__file__).parents[2]
         (["train", "elemnet", "--data", "no.csv", "--out", "x.bin"], "--out must be"),
         (["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--epochs", "-1"], "--epochs must be positive"),
         (["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--members", "0"], "--members takes"),
+        (
+            ["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--decomposition", "2"],
+            "--decomposition takes",
+        ),
         (["train", "pairnet", "--data", "a", "--out", "b.safetensors", "--recipe", "published"], "no recipe of it was"),
         (
             ["train", "elemnet", "--data", "a", "--out", "b.safetensors", "--folds", "5", "--hold-out-system", "Ti-O"],
