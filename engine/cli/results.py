@@ -75,11 +75,11 @@ def read_shortlist(run: Path, filters: Filters, top: int | None) -> tuple[pa.Tab
     if computed is not None:
         say(f"rescreened with {computed:,} calculated compounds: {len(everything):,} candidates")
     if not filters:
-        return everything.slice(0, top), len(everything)
+        return everything[:top], len(everything)
     found, removed = shortlist(everything, filters)
     told = ", ".join(f"{name} {count:,}" for name, count in removed.items())
     say(f"of {len(everything):,} candidates removed: {told}; {len(found):,} are left")
-    return found.slice(0, top), len(found)
+    return found[:top], len(found)
 
 
 def verify(

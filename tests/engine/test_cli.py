@@ -118,6 +118,15 @@ def test_a_day_at_the_command_line(
     table = capsys.readouterr().out
     assert re.search(r"The best 3 of \d+ candidates", table)
 
+    for more in ([], ["--diverse"]):
+        assert run("show", "run", "--format", "csv", "--top", "9" * 20, *more) == 0
+        assert "Fe" in capsys.readouterr().out
+    said = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdout", said)  # which knows no Å and no arrow
+        assert run("explain", "LiFeO2") == 0
+    assert b"?" in said.buffer.getvalue()  # type: ignore[attr-defined]
+
     assert run("show", "run", "--format", "csv") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert run("show", "run", "--format", "json") == 0
