@@ -24,14 +24,14 @@ def add_computed(run: Path, found: dict[str, tuple[str, float]]) -> None:
     write_atomically(run / COMPUTED, lambda temporary: pq.write_table(table, temporary))
 
 
-def set_aside_if_damaged(run: Path) -> bool:
-    """Whether what was calculated for the run is damaged; if so it is `computed.parquet.damaged` from now on."""
+def computed_ids(run: Path) -> set[str]:
+    """Source ids of what was calculated; of a damaged file, which is `computed.parquet.damaged` from now on, none."""
     try:
-        read_computed(run)
+        before = read_computed(run)
     except JobError:
         (run / COMPUTED).replace(run / f"{COMPUTED}.damaged")
-        return True
-    return False
+        return set()
+    return set() if before is None else set(before.table["source_id"].to_pylist())
 
 
 def read_computed(run: Path) -> PhaseTable | None:

@@ -1,6 +1,5 @@
 """`matscreen distill`: a student that makes scans with a model faster."""
 
-import os
 from dataclasses import replace
 from typing import Annotated
 
@@ -32,8 +31,7 @@ def distill(
     if not 0 <= seed < 2**32:
         raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
     network = load(model, with_student=False)
-    if not os.access(network.source.parent, os.W_OK):
-        raise InputError(f"cannot write beside {network.source}: copy the model and its card to a folder of yours")
+    o.check_writable(network)
     phases = o.open_reference(reference, formula_column, energy_column, say)
     recipe = replace(RECIPE, seed=seed)
     with TrainingBar(recipe.epochs) as bar:

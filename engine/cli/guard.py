@@ -1,10 +1,10 @@
 """`matscreen guard`: what a scan on a GPU must know of its model."""
 
-import os
 from typing import Annotated, get_args
 
 import typer
 
+from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import print_table, say
 from matscreen.engine.cli.run_bar import RunBar
 from matscreen.engine.guard import SAMPLES, measure
@@ -30,8 +30,7 @@ def guard(
             raise InputError(f"no precision {name.strip()!r} that needs a band: some of tf32, bf16 and fp8")
         asked.append(name.strip())  # type: ignore[arg-type]
     network = load(model)
-    if not os.access(network.source.parent, os.W_OK):
-        raise InputError(f"cannot write beside {network.source}: copy the model and its card to a folder of yours")
+    o.check_writable(network)
     rows = []
     for one in (network, network.student.model) if network.student else (network,):
         say(f"{one.name} predicts {samples:,} compositions in fp32, {', '.join(asked)}")

@@ -102,6 +102,12 @@ def open_model(name: str) -> Model:
     return load(name)
 
 
+def check_writable(model: Model) -> None:
+    """InputError unless something can be written beside the model."""
+    if not os.access(model.source.parent, os.W_OK):
+        raise InputError(f"cannot write beside {model.source}: copy the model and its card to a folder of yours")
+
+
 def open_reference(name: str, formula: str, energy: str, say: Callable[[str], None]) -> PhaseTable:
     """The phases that `--reference` names: a source, or a file with these columns."""
     if Path(name).suffix or is_file(Path(name)):

@@ -75,12 +75,10 @@ def train(
         raise InputError("give one of --folds, --hold-out-system and --hold-out-elements")
     if not 1 <= members <= 100:
         raise InputError(f"--members takes a number from 1 to 100, not {members}")
-    plan = _recipe(network, recipe, epochs, batch, learning_rate, weight_decay, seed)
     learned = tuple(properties or (ENERGY,))
+    plan = _recipe(network, recipe, epochs, batch, learning_rate, weight_decay, seed)
     if decomposition is not None:
-        if not 0 <= decomposition <= 1 or ENERGY not in learned:
-            raise InputError(f"--decomposition takes a share from 0 to 1, and a network that learns {ENERGY}")
-        plan = replace(plan, decomposition=decomposition)
+        plan = _with_decomposition(plan, decomposition, learned)
     if len(set(learned)) < len(learned):
         raise InputError("--property names a column twice")
     first_weights = o.open_model(start) if start else None
@@ -114,12 +112,20 @@ def train(
         return
     for name, value in figures.items():
         print(f"{name} {value}")
-    beside = ".json, .png, .history.parquet and .held_out.parquet"
-    if folds:
-        made, beside = f"{out.with_suffix('')}.fold1 to .fold{folds}.safetensors", ".folds.json and .held_out.parquet"
-    else:
-        made = str(out)
-    say(f"{made} with {beside}, in {time.perf_counter() - started:.0f} s")
+    say(f"{_made(out, folds)}, in {time.perf_counter() - started:.0f} s")
+
+
+def _made(out: Path, folds: int | None) -> str:
+    """The files that were written."""
+    if folds is None:
+        return f"{out} with .json, .png, .history.parquet and .held_out.parquet"
+    return f"{out.with_suffix('')}.fold1 to .fold{folds}.safetensors with .folds.json and .held_out.parquet"
+
+
+def _with_decomposition(plan: Recipe, share: float, learned: tuple[str, ...]) -> Recipe:
+    if not 0 <= share <= 1 or ENERGY not in learned:
+        raise InputError(f"--decomposition takes a share from 0 to 1, and a network that learns {ENERGY}")
+    return replace(plan, decomposition=share)
 
 
 def _say_what_was_left_out(counts: dict[str, int]) -> None:

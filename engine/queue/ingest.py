@@ -8,7 +8,7 @@ from pathlib import Path
 from pymatgen.core import Composition
 
 from matscreen.engine import rundir
-from matscreen.engine.computed import add_computed, set_aside_if_damaged
+from matscreen.engine.computed import add_computed, computed_ids
 from matscreen.engine.lock import locked
 from matscreen.engine.queue.manifest import Entry, Manifest, Status, read_manifest, settled, write_manifest
 from matscreen.engine.queue.results import Calculated, UnfinishedError, read_calculation, read_store
@@ -57,12 +57,13 @@ def _ingest(
     run: Path,
     stored: dict[str, Calculated | UnfinishedError],
 ) -> Ingested:
-    again = set_aside_if_damaged(run)  # what it held is read once more
+    known = {source.partition("/")[2] for source in computed_ids(run)}  # the queue may have been renamed
     finished: dict[str, tuple[str, float]] = {}
     done, left = [], []
     states: dict[str, tuple[Status, str]] = {}
     for entry in manifest.entries:
-        if entry.status == "done" and not again:
+        own = f"{entry.folder}/{entry.structure_sha256[:8]}"
+        if entry.status == "done" and own in known:  # else the run has lost it, and it is read once more
             continue
         try:
             _as_queued(queue, entry)
@@ -77,7 +78,7 @@ def _ingest(
             states[entry.folder] = ("queued", str(error))
             left.append((entry.formula, entry.folder, str(error)))
             continue
-        finished[f"{queue.resolve().name}/{entry.folder}/{entry.structure_sha256[:8]}"] = (entry.formula, energy)
+        finished[f"{queue.resolve().name}/{own}"] = (entry.formula, energy)
         states[entry.folder] = ("done", "")
         done.append((entry.formula, entry.folder, energy))
     if finished:

@@ -88,6 +88,10 @@ def test_the_loop_is_closed(elements: Path, queue: Path, tmp_path: Path) -> None
     (run / "computed.parquet").write_bytes(whole[:-9])
     with pytest.raises(JobError, match="ingest the queue again"):
         rescreen(run)
+    few = elements.with_name("few.csv")
+    few.write_text("element,energy_ev_atom\nLi,-1.9\n")
+    with pytest.raises(InputError, match="have none for"):
+        ingest(queue, few)  # an ingestion that fails on the way loses nothing
     assert len(ingest(queue, elements).done) == 2
     assert (run / "computed.parquet").read_bytes() == whole
 
