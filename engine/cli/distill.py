@@ -11,7 +11,6 @@ from matscreen.engine.cli.training_bar import TrainingBar
 from matscreen.engine.distill import RECIPE
 from matscreen.engine.distill import distill as distill_model
 from matscreen.models import load
-from matscreen.models.errors import InputError
 
 
 def distill(
@@ -21,15 +20,15 @@ def distill(
     energy_column: o.EnergyColumn = o.DEFAULT_ENERGY,
     samples: Annotated[int, typer.Option(help="Random compositions for the student to learn.")] = 4_000_000,
     calibrate: Annotated[int, typer.Option(help="Others to measure its band on.")] = 10_000_000,
-    seed: Annotated[int, typer.Option(help="Of the sample and the student's first weights.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=o.LARGEST_SEED, help="Of the sample and the student's first weights.")
+    ] = 0,
 ) -> None:
     """Train a small network that predicts what a model would, for the first pass of its scans.
 
     It lies beside the model; `matscreen scan` then asks the model itself only about compositions that the student does
     not put clearly above the threshold. `scan --exact` does without it.
     """
-    if not 0 <= seed < 2**32:
-        raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
     network = load(model, with_student=False)
     o.check_writable(network)
     phases = o.open_reference(reference, formula_column, energy_column, say)

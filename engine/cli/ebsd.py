@@ -111,7 +111,9 @@ def train(
         typer.Option("--from", help="Network whose weights to start from: a name or .safetensors."),
     ] = None,
     noise: Annotated[float | None, typer.Option(help="Most noise, in standard deviations of a pattern.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the first weights, the order and all disturbances.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=o.LARGEST_SEED, help="Of the first weights, the order and all disturbances.")
+    ] = 0,
 ) -> None:
     """Train a network (OMNet) that reads orientations off patterns of one phase and one geometry.
 
@@ -143,8 +145,6 @@ def train(
         if not 0 <= noise <= 100:
             raise InputError(f"--noise takes a number from 0 to 100, not {noise:g}")
         changed["disturbance"] = replace(plan.disturbance, noise=noise)
-    if not 0 <= seed < 2**32:
-        raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
     plan = replace(plan, **changed)
     started = time.perf_counter()
     first = load(start) if start else None
@@ -170,7 +170,9 @@ def index(
         Path | None,
         typer.Option(help="Made by `matscreen ebsd simulate`. Default: one for this file, made beside --out."),
     ] = None,
-    model: Annotated[str, typer.Option(help="A network that ships, or a path to a .safetensors file.")] = OMNET,
+    model: Annotated[
+        str | None, typer.Option(help=f"A network that ships, or a path to a .safetensors file. Default: {OMNET}.")
+    ] = None,
     grid: Grid = 50,
     centre: Centre = None,
     sample_tilt: SampleTilt = None,
@@ -185,11 +187,15 @@ def index(
     """
     if out.suffix not in FORMATS:
         raise InputError(f"--out takes a file {', '.join(FORMATS)}, not {out}")
+    if method == "omnet" and dictionary:
+        raise InputError("--dictionary is of --method dictionary")
+    if method == "dictionary" and model:
+        raise InputError("--model is of --method omnet")
     picture, work = out.with_suffix(".png"), out.with_name(out.name + ".blocks")
-    _check_out(out, (Path(file), Path(phase), Path(model)))
+    _check_out(out, (Path(file), Path(phase), Path(model or OMNET)))
     torch.set_num_threads(o.threads(workers))
-    network = load(model) if method == "omnet" else None
-    book = open_dictionary(dictionary) if dictionary and method == "dictionary" else None
+    network = load(model or OMNET) if method == "omnet" else None
+    book = open_dictionary(dictionary) if dictionary else None
     known = network.geometry if network else book.geometry if book else None
     given = read_map(file, known.shape if known else None, _place(centre), sample_tilt, tilt)
     if len(given) == 1 and out.suffix == ".ang":

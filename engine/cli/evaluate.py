@@ -24,14 +24,19 @@ HEADERS = {"mae": "mean |error|", "percentile_90": "90% below", "mean_error": "m
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="CSV or Parquet with columns formula and what the model predicts.")],
-    model: o.ModelName = o.DEFAULT_MODEL,
+    model: Annotated[
+        str | None,
+        typer.Option(help=f"A model that ships, or a path to its .safetensors file. Default: {o.DEFAULT_MODEL}."),
+    ] = None,
     part: Annotated[
         Part,
         typer.Option(
             help="Which compounds: test and validation are those that the model's training did not learn from."
         ),
     ] = "all",
-    seed: Annotated[int | None, typer.Option(help="Of another split than the model's own.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=o.LARGEST_SEED, help="Of another split than the model's own.")
+    ] = None,
     show: Annotated[str | None, typer.Option("--property", help="Which one, if the model predicts several.")] = None,
     baseline: Annotated[
         str | None,
@@ -45,6 +50,8 @@ def evaluate(
         raise InputError(f"--picture must be a .png file in a folder that exists, not {picture}")
     chosen: Part
     if baseline:
+        if model:
+            raise InputError("give --model or --baseline, not both")
         name, chosen = baseline, part if part != "all" else "test"
         known, _ = dataset.load_clean(data, (show or ENERGY,))
         rows = parts(known, Split(seed or 0))
@@ -55,7 +62,7 @@ def evaluate(
         compounds = known.take(rows[chosen])
         predicted = learned(compounds.fractions)[:, None]
     else:
-        network = o.open_model(model)
+        network = o.open_model(model or o.DEFAULT_MODEL)
         name, chosen = network.name, part
         compounds, predicted = predictions(network, data, part, split_of(network.card) if seed is None else Split(seed))
     if not len(compounds):

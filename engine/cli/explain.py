@@ -31,7 +31,7 @@ def explain(
         typer.Option(help="Three formulas, such as Li2O,Fe2O3,P2O5: draw which way is better all over their mixtures."),
     ] = "",
     picture: Annotated[Path | None, typer.Option(help="Picture to write, .png.")] = None,
-    top: Annotated[int, typer.Option(help="List so many elements that would be worth bringing in.")] = 5,
+    top: Annotated[int, typer.Option(min=0, help="List so many elements that would be worth bringing in.")] = 5,
     reference: o.Reference = o.DEFAULT_REFERENCE,
     formula_column: o.FormulaColumn = o.DEFAULT_FORMULA,
     energy_column: o.EnergyColumn = o.DEFAULT_ENERGY,
@@ -46,8 +46,6 @@ def explain(
     """
     if not formulas and not triangle:
         raise InputError("give formulas, or --triangle with three")
-    if top < 0:
-        raise InputError(f"--top takes 0 or more, not {top}")
     if picture and (picture.suffix != ".png" or not picture.parent.is_dir()):
         raise InputError(f"--picture must be a .png file in a folder that exists, not {picture}")
     if triangle and (formulas or not picture):

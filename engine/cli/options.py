@@ -30,10 +30,11 @@ Reference = Annotated[
 FormulaColumn = Annotated[str, typer.Option(help="Column of the reference file that holds the formulas.")]
 EnergyColumn = Annotated[str, typer.Option(help="Column with formation energies, eV/atom relative to the elements.")]
 Top = Annotated[
-    int | None, typer.Option(help="Show so many candidates, best first. Default: 20 in a table, all in csv and json.")
+    int | None,
+    typer.Option(min=0, help="Show so many candidates, best first. Default: 20 in a table, all in csv and json."),
 ]
 Format = Annotated[Literal["table", "csv", "json"], typer.Option("--format", help="How to print.")]
-Workers = Annotated[int | None, typer.Option(help="Threads to work with. Default: all cores.")]
+Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Threads to work with. Default: all cores.")]
 Scheduler = Annotated[
     str | None, typer.Option(help="Address of a running Dask scheduler to work on, such as tcp://host:8786.")
 ]
@@ -77,6 +78,9 @@ Properties = Annotated[
     ),
 ]
 
+LARGEST_SEED = 2**32 - 1
+"""That NumPy and torch both take."""
+
 DEFAULT_MODEL = DEFAULT
 DEFAULT_REFERENCE = "oqmd-legacy"
 DEFAULT_FORMULA = "formula"
@@ -116,7 +120,5 @@ def open_reference(name: str, formula: str, energy: str, say: Callable[[str], No
 
 
 def threads(workers: int | None) -> int:
-    """As many as asked for, or all cores; InputError for a number that cannot be."""
-    if workers is not None and not 1 <= workers <= 1024:
-        raise InputError(f"--workers takes a number from 1 to 1024, not {workers}")
+    """As many as asked for, or all cores."""
     return workers or len(os.sched_getaffinity(0))

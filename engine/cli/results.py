@@ -13,7 +13,6 @@ from matscreen.engine.rescreen import RESCREENED, current_candidates
 from matscreen.engine.rundir import NO_THRESHOLD, RunConfig
 from matscreen.engine.shortlist import Filters, shortlist
 from matscreen.engine.verify import verify as verify_run
-from matscreen.models.errors import InputError
 
 RunPath = Annotated[Path, typer.Argument(help="A run directory of `matscreen scan` or `matscreen search`.")]
 
@@ -29,8 +28,6 @@ def show(
     diverse: o.Diverse = False,
 ) -> None:
     """Show the candidates of a finished run, those furthest below the hull first; of a search the best first."""
-    if top is not None and top < 0:
-        raise InputError(f"--top takes a number of candidates, not {top}")
     filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
     config, summary = rundir.read_config(run), rundir.read_summary(run)
     shown, listed = read_shortlist(run, filters, top if top is not None else 20 if form == "table" else None)
@@ -84,14 +81,12 @@ def read_shortlist(run: Path, filters: Filters, top: int | None) -> tuple[pa.Tab
 
 def verify(
     run: RunPath,
-    sample: Annotated[int, typer.Option(help="Rows to compute again from scratch, in float64.")] = 200,
-    seed: Annotated[int, typer.Option(help="Which rows: another seed, another sample.")] = 0,
+    sample: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Rows to compute again from scratch, in float64.")
+    ] = 200,
+    seed: Annotated[int, typer.Option(min=0, max=o.LARGEST_SEED, help="Which rows: another seed, another sample.")] = 0,
 ) -> None:
     """Check a finished run: every checksum, and a random sample of rows computed again by the plain reference code."""
-    if not 0 <= sample <= 100_000:
-        raise InputError(f"--sample takes a number from 0 to 100,000, not {sample}")
-    if not 0 <= seed < 2**63:
-        raise InputError(f"--seed takes a number from 0 to {2**63 - 1}, not {seed}")
     report = verify_run(run, sample, seed, say)
     print(
         f"{run} is sound: {report.chunks:,} files, {report.candidates:,} candidates; {report.sampled:,} rows "

@@ -75,7 +75,6 @@ def scan(
     run keeps: `matscreen show RUN` takes the same filters.
     """
     steady_clock()
-    _check_top(top)
     hook = Hook(then, webhook)
     filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
     space = o.make_space(elements, arity, max_atoms, require, exclude)
@@ -128,7 +127,6 @@ def resume(
 ) -> None:
     """Go on with a scan or a search that was interrupted; the result is the same, byte for byte."""
     steady_clock()
-    _check_top(top)
     hook = Hook(then, webhook)
     config = rundir.read_config(run)
     if config.search:
@@ -146,11 +144,6 @@ def resume(
     ):
         finished = resume_run(run, workers, address, _told(bar), say, _precision(gpu, cuda))
     _print_run(finished, top, form, Filters())
-
-
-def _check_top(top: int | None) -> None:
-    if top is not None and top < 0:
-        raise InputError(f"--top takes a number of candidates, not {top}")
 
 
 def _precision(gpu: Precision | None, cuda: bool) -> Precision | None:

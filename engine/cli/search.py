@@ -51,7 +51,9 @@ def search(
     exclude: o.Exclude = "",
     evaluations: Annotated[int, typer.Option(help="Points of the latent space to look at.")] = 3000,
     batch: Annotated[int, typer.Option(help="Points suggested at a time.")] = 50,
-    seed: Annotated[int, typer.Option(help="Of all draws: another seed, another search.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=o.LARGEST_SEED, help="Of all draws: another seed, another search.")
+    ] = 0,
     reference: o.Reference = o.DEFAULT_REFERENCE,
     formula_column: o.FormulaColumn = o.DEFAULT_FORMULA,
     energy_column: o.EnergyColumn = o.DEFAULT_ENERGY,
@@ -67,8 +69,6 @@ def search(
     The points of a latent space stand for compositions; a tree-structured Parzen estimator chooses where to look next.
     The run directory is like that of a scan: `show`, `report`, `queue` and `resume` take it.
     """
-    if top is not None and top < 0:
-        raise InputError(f"--top takes a number of candidates, not {top}")
     hook = Hook(then, webhook)
     asked = [(text, -1) for text in maximize or []] + [(text, 1) for text in minimize or []]
     if not asked:

@@ -9,6 +9,7 @@ import numpy as np
 import rich.progress
 import typer
 
+from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import PROGRESS, make_folder, print_table, say
 from matscreen.engine.libraries import library
 from matscreen.models.errors import InputError
@@ -16,7 +17,6 @@ from matscreen.models.files import write_atomically
 
 app = typer.Typer(help="Spectra with compositions: learn a property from both, and say why.", no_args_is_help=True)
 
-LARGEST_SEED = 2**32 - 1
 MOST_SAMPLES = 100_000
 
 
@@ -24,15 +24,15 @@ MOST_SAMPLES = 100_000
 def simulate(
     out: Annotated[Path, typer.Option(help="Samples to write, .csv or .parquet.")],
     samples: Annotated[int, typer.Option(help="How many; as many as were published by default.")] = 1379,
-    seed: Annotated[int, typer.Option(help="Another seed, other samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.LARGEST_SEED, help="Another seed, other samples.")] = 0,
 ) -> None:
     """Simulate Raman spectra and a property of Bi-V-Mo-W-Tb-Gd-Dy oxides, whose slopes are known exactly."""
     from matscreen.engine.spectra.data import LEAST_SAMPLES, SpectralData, write_samples
     from matscreen.models.spectra.simulation import ELEMENTS
     from matscreen.models.spectra.simulation import simulate as simulated
 
-    if not LEAST_SAMPLES <= samples <= MOST_SAMPLES or not 0 <= seed <= LARGEST_SEED:
-        raise InputError(f"--samples takes {LEAST_SAMPLES} to {MOST_SAMPLES:,} and --seed 0 to {LARGEST_SEED}")
+    if not LEAST_SAMPLES <= samples <= MOST_SAMPLES:
+        raise InputError(f"--samples takes {LEAST_SAMPLES} to {MOST_SAMPLES:,}, not {samples:,}")
     if not out.parent.is_dir():
         raise InputError(f"no such folder: {out.parent}")
     made = simulated(seed, samples)

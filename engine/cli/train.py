@@ -62,7 +62,10 @@ def train(
             "fewer compounds stable that are not."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the first weights, the split and the order of compositions.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=o.LARGEST_SEED, help="Of the first weights, the split and the order of compositions."),
+    ] = 0,
 ) -> None:
     """Train a network on a table of formation energies, or of anything else.
 
@@ -158,8 +161,6 @@ def _recipe(
     for key, value in changed.items():
         if not 0 < value < 1e6 and not (key == "weight_decay" and value == 0):
             raise InputError(f"--{key.replace('_', '-')} must be positive, not {value}")
-    if not 0 <= seed < 2**32:
-        raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
     family = network.partition("-")[0]
     if kind == "published" and family not in PUBLISHED:
         raise InputError(f"{network} is our own: no recipe of it was published")

@@ -98,9 +98,9 @@ def background(
                 done += 1
                 bar.update(task, rate=f"{done / (time.perf_counter() - started):,.1f}")
             bar.advance(task)
-    print(f"{done:,} images in {out}" + (f", {kept:,} were there" if kept else "") + f", {problems:,} left out")
-    if not done and not kept:
-        raise JobError("none of the images could be used")
+    print(f"{done:,} images in {out}" + (f", {kept:,} were there" if kept else ""))
+    if problems:
+        raise JobError(f"{problems:,} of {done + kept + problems:,} images were left out")
 
 
 def _one(

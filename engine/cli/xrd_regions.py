@@ -38,15 +38,13 @@ def simulate(
         Literal["slac", "nist"], typer.Option(help="A beamline's frame, or two of a laboratory's.")
     ] = "slac",
     pixels: Annotated[int, typer.Option(help="Of a side of each image; published: 2048.")] = 2048,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.LARGEST_SEED, help="Of all that is drawn.")] = 0,
     workers: o.Workers = None,
 ) -> None:
     """Simulate a wafer of Sn-Ti-Zn-O: 177 samples in eight phase regions.
 
     Interrupt it at any time; the same command goes on with the images that are missing.
     """
-    if not 0 <= seed < 2**32:
-        raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
     make_folder(out)
     started = time.perf_counter()
     with rate_bar("samples", SAMPLES) as advance:
@@ -72,7 +70,9 @@ def train(
     size: Annotated[
         int | None, typer.Option(help="Of the background's filters. Default: a tenth of the image.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the first weights, the parts and the order.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=o.LARGEST_SEED, help="Of the first weights, the parts and the order.")
+    ] = 0,
 ) -> None:
     """Train a network (PADNet) that tells phase regions from raw images of samples whose region is known."""
     if out.suffix != ".safetensors" or out.is_dir():
@@ -83,8 +83,6 @@ def train(
     for name, value in given.items():
         if value is not None and not 0 < value < 1e6:
             raise InputError(f"--{name} must be positive, not {value}")
-    if not 0 <= seed < 2**32:
-        raise InputError(f"--seed takes a number from 0 to {2**32 - 1}, not {seed}")
     if fold and here().ranks > 1:
         raise InputError("--folds works in one process; start it without torchrun")
     listed = read_samples(table)
@@ -183,9 +181,11 @@ def classify(
     pairs = [(a, b) for a, b in zip(listed.regions, names, strict=True) if a and b]
     if len(listed.elements) == 3:
         phase_map(out.with_suffix(".png"), listed, names, f"phase regions, by {network.name}")
-    print(f"{len(names) - len(problems):,} samples in {out}, {len(problems):,} left out, {rate:.1f} images/s")
+    print(f"{len(names) - len(problems):,} samples in {out}, {rate:.1f} images/s")
     if pairs:
         print(f"as told in the table: {sum(a == b for a, b in pairs):,} of {len(pairs):,}")
+    if problems:
+        raise JobError(f"{len(problems):,} of {len(names):,} samples were left out")
 
 
 def _tell(found: pa.Table, classes: tuple[str, ...], kept: Path) -> None:

@@ -126,10 +126,10 @@ def test_from_images_to_a_phase_map(
     told = capsys.readouterr()
     assert "validation_cross_entropy" in told.out
     assert told.err.count("left out") == 3
-    assert run("xrd", "classify", table, "--model", weights, "--out", str(out)) == 0
+    assert run("xrd", "classify", table, "--model", weights, "--out", str(out)) == 1
     told = capsys.readouterr()
     assert "27 samples" in told.out
-    assert "3 left out" in told.out
+    assert "3 of 30 samples were left out" in told.err
     right = int(told.out.split("in the table: ")[1].split()[0])
     assert right >= 22
     found = pa.csv.read_csv(out)
@@ -137,13 +137,13 @@ def test_from_images_to_a_phase_map(
     assert found["region"].to_pylist()[1] in ("", None)
     assert (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
     first = out.read_bytes()
-    assert run("xrd", "classify", table, "--model", weights, "--out", str(out)) == 0
+    assert run("xrd", "classify", table, "--model", weights, "--out", str(out)) == 1
     assert out.read_bytes() == first
     beam_stop = np.zeros((128, 128), np.float32)
     beam_stop[30:34, 30:34] = 1
     write_tiff(folder / "stop.tif", beam_stop)
     capsys.readouterr()
-    assert run("xrd", "classify", table, "--model", weights, "--out", str(out), "--mask", str(folder / "stop.tif")) == 0
+    assert run("xrd", "classify", table, "--model", weights, "--out", str(out), "--mask", str(folder / "stop.tif")) == 1
     assert "learnt with 0 pixels masked, here 16 are" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "p.history.parquet",
