@@ -55,7 +55,7 @@ def main() -> None:
         axes.plot(DEPTHS, THESIS[family], f"C{number}x:", label=f"{family}, thesis")
     axes.set(xlabel="layers", ylabel="mean error (eV/atom)", xticks=DEPTHS, ylim=(0, None))
     axes.legend(frameon=False)
-    drawn.suptitle("Depth, with and without shortcuts (thesis: table 4.2)")
+    drawn.suptitle(f"Depth, learnt from {len(chosen['train']):,} compounds (thesis: table 4.2)")
     save_figure(drawn, run.results / "depth.png")
     run.publish(
         {"training compounds": len(chosen["train"]), "test compounds": len(true), "epochs": recipe.epochs, "rows": rows}
