@@ -21,15 +21,17 @@ _NOT_PUBLISHED = ("range CN_VoronoiNN", "range neighbor distance variation")
 def structure_features(structures: Iterable[Any]) -> np.ndarray:
     """Attributes of pymatgen structures: (N, 126) float64, in the order of `structure_feature_names()`.
 
-    Seconds a structure. InputError if matminer is not installed, or names the first structure (from 1) that cannot be
-    tessellated, such as one with partly occupied sites.
+    Seconds a structure. Where more than four cells meet in a point, as in an ideal perovskite, the rounding of the
+    processor tells which of them are neighbours, and attributes differ by that. InputError if matminer is not
+    installed, or names the first structure (from 1) that cannot be tessellated, such as one with partly occupied sites.
     """
     rows = []
     for number, structure in enumerate(structures, start=1):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                values = [value for featurizer in _featurizers() for value in featurizer.featurize(structure)]
+                inside = structure.from_sites(structure, to_unit_cell=True)  # a site outside would have no neighbours
+                values = [value for featurizer in _featurizers() for value in featurizer.featurize(inside)]
         except InputError:
             raise
         except Exception as error:  # what a tessellation of bad input raises is not documented
