@@ -24,10 +24,7 @@ HEADERS = {"mae": "mean |error|", "percentile_90": "90% below", "mean_error": "m
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="CSV or Parquet with columns formula and what the model predicts.")],
-    model: Annotated[
-        str | None,
-        typer.Option(help=f"A model that ships, or a path to its .safetensors file. Default: {o.DEFAULT_MODEL}."),
-    ] = None,
+    model: o.ModelOrNone = None,
     part: Annotated[
         Part,
         typer.Option(

@@ -24,6 +24,11 @@ MaxAtoms = Annotated[int, typer.Option(help="Most atoms in a formula unit.")]
 Require = Annotated[str, typer.Option(help="Elements that every composition holds, such as O or Li,O.")]
 Exclude = Annotated[str, typer.Option(help="Elements to leave out of the ones named.")]
 ModelName = Annotated[str, typer.Option("--model", help="A model that ships, or a path to its .safetensors file.")]
+ModelOrNone = Annotated[
+    str | None,
+    typer.Option("--model", help=f"A model that ships, or a path to its .safetensors file.  [default: {DEFAULT}]"),
+]
+"""For where another option may stand in its place."""
 Reference = Annotated[
     str, typer.Option(help="Known phases: a named source (`matscreen reference list`) or a CSV or Parquet file.")
 ]

@@ -54,8 +54,8 @@ def background(
 ) -> None:
     """Take the background off diffraction images.
 
-    Images that cannot be used are told, and the others go on; what is written already, by the same options, is not done
-    again.
+    Images that cannot be used are told, and the others go on; the exit code is 1 then. What is written already, by the
+    same options, is not done again.
     """
     wanted = None if size == "auto" else _size(size)
     threads = o.threads(workers)

@@ -127,7 +127,8 @@ def classify(
 ) -> None:
     """Tell the phase region of each sample from its raw images, and draw the phase map of three elements.
 
-    Samples are read a few at a time, however many there are. One whose image cannot be used is told and left out.
+    Samples are read a few at a time, however many there are. One whose image cannot be used is told and left out; the
+    exit code is 1 then.
     """
     if out.suffix not in (".csv", ".parquet") or out.is_dir():
         raise InputError(f"--out takes a file .csv or .parquet, not {out}")

@@ -30,7 +30,8 @@ def symmetry(
 ) -> None:
     """Tell the likeliest space groups and the crystal system of powder patterns.
 
-    A smooth background is taken off first. A pattern that cannot be used is told, and the others go on.
+    A smooth background is taken off first. A pattern that cannot be used is told, and the others go on; the exit code
+    is 1 then.
     """
     if not 0.01 < wavelength < 10:
         raise InputError(f"--wavelength takes Å, from 0.01 to 10, not {wavelength:g}")

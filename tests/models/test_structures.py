@@ -44,6 +44,13 @@ def test_published_perovskites() -> None:
     assert structure_features([]).shape == (0, 126)
 
 
+def test_sites_outside_the_cell() -> None:
+    lattice = Lattice.from_parameters(4.1, 4.6, 5.2, 82, 97, 105)
+    sites = np.array([[0.02, 0.05, 0.01], [0.47, 0.55, 0.52]])
+    inside, outside = (Structure(lattice, ["Na", "Cl"], sites + shift) for shift in ([0, 0, 0], [1, -2, 0]))
+    np.testing.assert_allclose(structure_features([outside]), structure_features([inside]), atol=1e-9)
+
+
 def test_what_has_no_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
     mixed = Structure(Lattice.cubic(3), [{"Fe": 0.5, "Ni": 0.5}], [[0, 0, 0]])
     with pytest.raises(InputError, match="structure 1 .* has no attributes"):
