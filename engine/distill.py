@@ -118,8 +118,10 @@ def sample(space: CompositionSpace, count: int, generator: np.random.Generator) 
 
 
 def flop(member: Member) -> int:
-    """Multiplications and additions of the dense layers, a composition; a gathered first layer counts as nothing."""
+    """Multiplications and additions of products on the CPU, a composition; rows that are gathered count as nothing."""
     weights = member.layers.weights[1:] if member.encoding.kind == "fractions" else member.layers.weights
+    if member.encoding.tables and member.embedded.absorbed:
+        weights = member.embedded.absorbed[1].weights
     return 2 * sum(int(weight.size) for weight in weights)
 
 

@@ -102,7 +102,7 @@ def _gradient(
     chosen: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
     """(N, K) derivatives of what is chosen of one network's outputs, by fractions as if each could change by itself."""
-    encoding, layers = member
+    encoding, layers = member.encoding, member.layers
     if encoding.kind == "fractions":
         rows = torch.zeros(len(x), len(layers.weights[0]), device=x.device).scatter_add(1, places, x)
         return torch.autograd.grad(chosen(_network(rows, layers)), x)[0]

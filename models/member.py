@@ -1,8 +1,8 @@
 """One trained network: what it is given, its dense layers, and both as named tensors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from matscreen.models.dataset import sparse_rows
 from matscreen.models.encoding import Encoding, Kind
 
 
-class Member(NamedTuple):
+@dataclass(frozen=True)
+class Member:
     """A network of a model; deep ensembles have several.
 
     Attributes
@@ -25,6 +26,12 @@ class Member(NamedTuple):
 
     encoding: Encoding
     layers: mlp.Layers
+
+    @cached_property
+    def embedded(self) -> mlp.Embedded:
+        """The network of one that embeds compositions, as its kernel takes it."""
+        assert self.encoding.tables
+        return mlp.absorb(self.encoding.tables, self.layers)
 
     def outputs(
         self,
@@ -37,8 +44,10 @@ class Member(NamedTuple):
         """(N, outputs) from rows in the inputs or tables and fractions, both (N, K), and attributes (N, 145)."""
         if attributes is None:
             return mlp.forward(places, fractions, self.layers, backend, precision)
-        given = self.encoding.dense(places, fractions, attributes, backend)
-        return mlp.forward_dense(given, self.layers, backend, precision)
+        standard = self.encoding.standardised(attributes, backend)
+        if self.encoding.tables is None:
+            return mlp.forward_dense(standard, self.layers, backend, precision)
+        return mlp.forward_embedded(places, fractions, standard, self.embedded, backend, precision)
 
 
 def layer_outputs(member: Member, fractions: np.ndarray) -> list[np.ndarray]:

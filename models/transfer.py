@@ -26,7 +26,8 @@ def network_of(
     if name not in ARCHITECTURES:
         raise ModelError(f"{model.source}: unknown network {name!r}")
     plan = replace(ARCHITECTURES[name], batch_norm=False)
-    encoding, layers = model.members[number % len(model.members)]
+    member = model.members[number % len(model.members)]
+    encoding, layers = member.encoding, member.layers
     found = tuple(len(bias) for bias in layers.biases[:-1])
     if plan.widths != found or plan.inputs != encoding.kind:
         raise ModelError(f"{model.source} does not hold the layers of {name}")

@@ -1,17 +1,33 @@
 """Forward pass of a dense ReLU network, with or without shortcuts (ElemNet, plain, SRNet and IRNet of Jha 2020).
 
 A composition has at most a few elements, so the first layer is not a product with a mostly empty row but the sum of the
-few rows of the weight matrix that its elements pick out.
+few rows of the weight matrix that its elements pick out. After an embedding (`kernels.embedding`) two of its terms
+enter the first layer in the same way.
 """
+
+from typing import Literal
 
 import numpy as np
 
 from matscreen.kernels.backend import Backend, device_of, on_gpu, resolve
+from matscreen.kernels.embedding import embed
 from matscreen.kernels.mlp import cpu, reference, rounded
+from matscreen.kernels.mlp.embedded import Embedded, absorb
 from matscreen.kernels.mlp.layers import Layers, Precision, Shortcut, pack
 from matscreen.kernels.places import check_places
 
-__all__ = ["Layers", "Precision", "Shortcut", "activations", "forward", "forward_dense", "pack"]
+__all__ = [
+    "Embedded",
+    "Layers",
+    "Precision",
+    "Shortcut",
+    "absorb",
+    "activations",
+    "forward",
+    "forward_dense",
+    "forward_embedded",
+    "pack",
+]
 
 
 def forward(
@@ -53,7 +69,7 @@ def forward(
     return cpu.forward(places, fractions, layers)
 
 
-def _resolve(backend: Backend, precision: Precision) -> str:
+def _resolve(backend: Backend, precision: Precision) -> Literal["reference", "cpu", "gpu"]:
     """As `resolve`; ValueError for a precision that is not had here."""
     if precision not in ("fp32", *rounded.ROUNDED):
         named = " or ".join(["fp32", *rounded.ROUNDED])
@@ -100,3 +116,42 @@ def forward_dense(
     if precision != "fp32":
         return rounded.forward_dense(inputs, layers, precision)
     return cpu.forward_dense(inputs, layers)
+
+
+def forward_embedded(
+    places: np.ndarray,
+    fractions: np.ndarray,
+    beside: np.ndarray,
+    network: Embedded,
+    backend: Backend = "auto",
+    precision: Precision = "fp32",
+) -> np.ndarray:
+    """Output of a network that goes on from an embedding of each composition and other numbers beside it.
+
+    Parameters
+    ----------
+    places, fractions : (N, K) integer and float, as `kernels.embedding.embed` takes them
+    beside : (N, A) float, finite: the inputs after the embedding, such as the 145 attributes
+    network : from `absorb`
+    precision : as in `forward`
+
+    Returns
+    -------
+    (N, outputs) float32 (float64 from the reference). On the CPU a composition's result does not depend on the others
+    given.
+
+    Raises
+    ------
+    ValueError
+        As `forward`, and for too few or too many numbers beside.
+    """
+    tables, layers, absorbed = network
+    chosen = _resolve(backend, precision)
+    wanted = (len(places), len(layers.weights[0]) - tables.width)
+    if beside.shape != wanted:
+        raise ValueError(f"beside must be {wanted}, not {beside.shape}")
+    if chosen != "cpu" or precision != "fp32" or absorbed is None:
+        embedded = embed(places, fractions, tables, chosen)
+        return forward_dense(np.concatenate([embedded, beside], axis=1), layers, chosen, precision)
+    check_places(places, fractions, len(tables.linear))
+    return cpu.forward_embedded(places, fractions, beside, *absorbed)

@@ -9,6 +9,8 @@ import numba
 import numpy as np
 import torch
 
+from matscreen.kernels.embedding.cpu import add_up
+from matscreen.kernels.embedding.tables import Tables
 from matscreen.kernels.mlp.layers import Layers
 
 BATCH = 512
@@ -42,6 +44,26 @@ def forward_dense(inputs: np.ndarray, layers: Layers) -> np.ndarray:
         activations[0].numpy()[: len(rows)] = rows
         _rest(1, layers, activations)
         result[start : start + BATCH] = activations[-1].numpy()[: len(rows)]
+    return result
+
+
+def forward_embedded(
+    places: np.ndarray, fractions: np.ndarray, beside: np.ndarray, tables: Tables, layers: Layers
+) -> np.ndarray:
+    """See the package; tables and layers as in `Embedded.absorbed`. Uses as many threads as PyTorch is set to."""
+    places = places.astype(np.int32, copy=False)
+    fractions = fractions.astype(np.float32, copy=False)
+    beside = beside.astype(np.float32, copy=False)
+    activations = _activations(layers)
+    inputs, first = activations[0].numpy(), activations[1].numpy()
+    result = np.empty((len(places), len(layers.biases[-1])), np.float32)
+    for start in range(0, len(places), BATCH):
+        part = slice(start, start + BATCH)
+        _embed(places[part], fractions[part], beside[part], tables, layers.biases[0], inputs, first)
+        activations[1].addmm_(activations[0], torch.from_numpy(layers.weights[0])).relu_()
+        _shortcut(1, layers, activations)
+        _rest(2, layers, activations)
+        result[part] = activations[-1].numpy()[: len(result) - start]
     return result
 
 
@@ -100,6 +122,18 @@ def _gather(places, fractions, weight, bias, out):
                     row[j] += fraction * picked[j]
         for j in range(len(bias)):
             row[j] = max(row[j], np.float32(0))
+
+
+@numba.njit(cache=True, nogil=True)
+def _embed(places, fractions, beside, tables, bias, inputs, first):
+    """What the first layer multiplies, and what is added to its products."""
+    pairs, width = tables.left.shape[1], tables.left.shape[1] + tables.linear.shape[1]
+    factor = np.empty(pairs, np.float32)
+    for n in range(len(places)):
+        row = inputs[n]
+        first[n] = bias
+        add_up(places[n], fractions[n], tables, factor, row[:pairs], row[pairs:width], first[n], first[n])
+        row[width:] = beside[n]
 
 
 @numba.njit(cache=True, nogil=True)

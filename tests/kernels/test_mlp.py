@@ -4,11 +4,14 @@ Tolerance: 17 layers of sums of up to 1024 products in float32 (machine epsilon 
 order 1; 2e-5 is the bound asked for.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
-from matscreen.kernels.mlp import Layers, Shortcut, forward, forward_dense, pack, reference
+from matscreen.kernels.embedding import Tables, checked, embed
+from matscreen.kernels.mlp import Layers, Shortcut, absorb, forward, forward_dense, forward_embedded, pack, reference
 from matscreen.models.architecture import ARCHITECTURES, DenseNetwork, folded
 
 
@@ -125,6 +128,56 @@ def test_a_composition_has_the_same_bits_wherever_it_stands(network: DenseNetwor
     order = rng.permutation(1400)
     np.testing.assert_array_equal(forward(places[order], fractions[order], layers), energies[order])
     np.testing.assert_array_equal(forward(places[777:778], fractions[777:778], layers), energies[777:778])
+
+
+def embedding(rng: np.random.Generator, widths: tuple[int, int, int, int]) -> Tables:
+    pairs, linear, root, presence = widths
+    drawn = [rng.normal(size=(86, width)) for width in (pairs, pairs, linear)]
+    return checked(
+        Tables(*drawn, rng.normal(size=linear), rng.normal(size=(86, root)), rng.normal(size=(86, presence)))
+    )
+
+
+@pytest.mark.parametrize("widths", [(48, 32, 16, 8), (5, 0, 7, 9), (0, 6, 0, 3)])
+@pytest.mark.parametrize("jump", [None, (0, "projected"), (1, None)])
+def test_an_embedding_that_the_first_layer_absorbs(
+    widths: tuple[int, int, int, int], jump: tuple[int, str | None] | None, rng: np.random.Generator
+) -> None:
+    """Against the definition: embed, then multiply; tolerances as above, of numbers up to some hundreds."""
+    tables, beside = embedding(rng, widths), rng.normal(size=(1100, 11))
+    sizes = [sum(widths) + 11, 40, 40, 2]
+    pairs = [(rng.normal(size=(n, m)) / m**0.5, rng.normal(size=n)) for m, n in itertools.pairwise(sizes)]
+    projection = rng.normal(size=(40, sizes[0])) / sizes[0] ** 0.5
+    layers = pack(pairs, [None, jump and (jump[0], projection if jump[1] else None), None])
+    network = absorb(tables, layers)
+    assert (network.absorbed is None) == (jump is not None and jump[0] == 0)
+    places, fractions = compositions(1100, rng)
+    expected = forward_embedded(places, fractions, beside, network, backend="reference")
+    exact = np.concatenate([embed(places, fractions, tables, backend="reference"), beside], axis=1)
+    np.testing.assert_array_equal(expected, reference.forward_dense(exact, layers))
+    ours = forward_embedded(places, fractions, beside, network)
+    assert ours.dtype == np.float32
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(ours / scale, expected / scale, atol=2e-6)
+    order = rng.permutation(1100)
+    shuffled = forward_embedded(places[order], fractions[order], beside[order], network)
+    np.testing.assert_array_equal(shuffled, ours[order])
+    alone = forward_embedded(places[777:778], fractions[777:778], beside[777:778], network)
+    np.testing.assert_array_equal(alone, ours[777:778])
+    rounded = forward_embedded(places, fractions, beside, network, "cpu", "bf16")
+    assert 0 < np.abs(rounded - expected).max() < 0.05 * scale
+
+
+def test_embeddings_that_do_not_fit(rng: np.random.Generator) -> None:
+    tables = embedding(rng, (5, 4, 3, 2))
+    layers = pack([(np.ones((4, 16)), np.ones(4)), (np.ones((1, 4)), np.ones(1))])
+    network, (places, fractions) = absorb(tables, layers), compositions(3, rng)
+    with pytest.raises(ValueError, match=r"beside must be \(3, 2\), not \(3, 3\)"):
+        forward_embedded(places, fractions, np.ones((3, 3)), network)
+    with pytest.raises(ValueError, match="0 … 85"):
+        forward_embedded(places + 80, fractions, np.ones((3, 2)), network)
+    with pytest.raises(ValueError, match="an embedding of 14 numbers does not fit 13 inputs"):
+        absorb(tables, layers._replace(weights=(layers.weights[0][:13], layers.weights[1])))
 
 
 def test_errors(network: DenseNetwork) -> None:
