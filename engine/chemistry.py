@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from pymatgen.core import Composition, Element, Species
 
+from matscreen.engine import schema
 from matscreen.engine.analogues import analogues
 from matscreen.engine.reference import PhaseTable
 from matscreen.kernels.charge_balance import charge_neutral, oxidation_states
@@ -68,7 +69,7 @@ def chemistry(elements: np.ndarray, amounts: np.ndarray, phases: PhaseTable) -> 
     return [
         pa.array(neutral),
         pa.array(ordered),
-        _ragged(chosen, elements > 0, neutral, pa.int8()),
+        schema.ragged(pa.array(chosen[elements > 0], pa.int8()), elements > 0, neutral),
         kinds(elements),
         formulas.take(pa.array(nearest, mask=nearest < 0)).combine_chunks(),
         pa.array(distance, mask=nearest < 0),
@@ -79,12 +80,4 @@ def chemistry(elements: np.ndarray, amounts: np.ndarray, phases: PhaseTable) -> 
 def kinds(elements: np.ndarray) -> pa.Array:
     """(N,) lists of the `KINDS` that each row of atomic numbers (N, K) holds."""
     present = np.stack([np.isin(elements, list(kind)).any(axis=1) for kind in KINDS.values()], axis=1)
-    names = np.broadcast_to(np.arange(len(KINDS), dtype=np.int8), present.shape)
-    held = _ragged(names, present, np.ones(len(elements), bool), pa.int8())
-    return pa.ListArray.from_arrays(held.offsets, pa.array(list(KINDS)).take(held.values))
-
-
-def _ragged(values: np.ndarray, present: np.ndarray, valid: np.ndarray, kind: pa.DataType) -> pa.ListArray:
-    """Lists of the values (N, K) that are present; null where not valid."""
-    offsets = np.concatenate([[0], np.cumsum(present.sum(axis=1))]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[present], kind), mask=pa.array(~valid))
+    return schema.ragged(pa.array(list(KINDS)).take(pa.array(np.nonzero(present)[1])), present)

@@ -233,7 +233,7 @@ def _compared(
         "change_uncertainty_ev_atom": pa.array(doubt[kept], from_pandas=True),
         "charge_balanced": neutral[kept],
         "known": (job.phases.nearest(elements[rows], found[rows])[1] < schema.SAME)[kept],
-        "decomposition": [decompositions[i] for i in kept],
+        "decomposition": decompositions.take(pa.array(kept, pa.int64())),
     }
     table = pa.table([pa.array(columns[field.name], field.type) for field in schema.REFINED], schema=schema.REFINED)
     return table, int((-change[kept] > doubt[kept]).sum()) if several else None

@@ -54,8 +54,7 @@ def rescreen(run: Path) -> Rescreened:
     distance = candidates["formation_energy_ev_atom"].to_numpy().astype(np.float64) - hull_energy
     calculated = np.isin(candidates["formula"].to_numpy(zero_copy_only=False), computed.table["formula"].to_pylist())
     above = ~calculated & (distance >= -config.threshold)
-    fresh = {"hull_energy_ev_atom": pa.array(hull_energy), KEY: pa.array(distance)}
-    fresh["decomposition"] = pa.array(decompositions, schema.CANDIDATES.field("decomposition").type)
+    fresh = {"hull_energy_ev_atom": pa.array(hull_energy), KEY: pa.array(distance), "decomposition": decompositions}
     names = [field.name for field in schema.CHEMISTRY]
     fresh |= dict(zip(names, chemistry(elements, amounts, phases), strict=True))
     columns = [fresh.get(name, candidates[name]) for name in candidates.column_names]

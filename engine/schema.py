@@ -46,7 +46,7 @@ PHASES = pa.schema(
     ]
 )
 
-_DECOMPOSITION = pa.list_(
+DECOMPOSITION = pa.list_(
     pa.struct(
         [
             _field("formula", pa.string(), "of the phase"),
@@ -92,7 +92,7 @@ CANDIDATES = pa.schema(
         UNCERTAINTY,
         _field("hull_energy_ev_atom", pa.float64(), "lower convex hull of the reference phases", "eV/atom"),
         _field("hull_distance_ev_atom", pa.float64(), "formation energy − hull energy; negative below", "eV/atom"),
-        _field("decomposition", _DECOMPOSITION, "reference phases on the hull at this composition"),
+        _field("decomposition", DECOMPOSITION, "reference phases on the hull at this composition"),
         *CHEMISTRY,
     ]
 )
@@ -184,6 +184,12 @@ def composition_arrays(chunk: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, n
         return flat.reshape(-1, width)
 
     return chunk.column("id").to_numpy(), places("elements"), places("amounts")
+
+
+def ragged(values: pa.Array, present: np.ndarray, valid: np.ndarray | None = None) -> pa.ListArray:
+    """(N,) lists of the values that are present (N, K), given row by row; null where not valid."""
+    offsets = np.concatenate([[0], np.cumsum(np.count_nonzero(present, axis=1))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=None if valid is None else pa.array(~valid))
 
 
 def candidate_batch(

@@ -18,12 +18,11 @@ from matscreen.engine.safety import check_energies
 from matscreen.kernels import hull
 from matscreen.kernels.mlp import Precision
 from matscreen.models import Model
-from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
-from matscreen.models.formula import format_formula
+from matscreen.models.formula import SYMBOL, chemical_systems, format_formulas
 
 AT_ONCE = 2**16
-"""Candidates described at a time, which bounds the memory that their formulas take as Python text."""
+"""Candidates described at a time, which bounds the memory that it takes."""
 
 
 @dataclass(frozen=True)
@@ -169,17 +168,15 @@ def describe(
     """
     # Each survivor's hull is found again by itself: its digits do not depend on what else was in the chunk.
     hull_energy, decompositions = phases.decompositions(elements, amounts)
-    present = [[z for z in row if z] for row in elements.tolist()]
-    atoms = [row[: len(own)] for row, own in zip(amounts.tolist(), present, strict=True)]
-    symbols = [[SYMBOLS[z] for z in own] for own in present]
+    present = elements > 0
     return schema.candidate_batch(
         [
             ids,
-            [format_formula(own, row) for own, row in zip(present, atoms, strict=True)],
-            ["-".join(sorted(own)) for own in symbols],
-            symbols,
-            atoms,
-            [len(own) for own in symbols],
+            format_formulas(elements, amounts),
+            chemical_systems(elements),
+            schema.ragged(SYMBOL.take(pa.array(elements[present])), present),
+            schema.ragged(pa.array(amounts[present]), present),
+            pa.array(np.count_nonzero(present, axis=1), pa.uint8()),
             energies,
             pa.array(uncertainties, pa.float32(), from_pandas=True),  # NaN is null
             hull_energy,

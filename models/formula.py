@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from matscreen.models.elements import ATOMIC_NUMBERS, FORMULA_ORDER, SYMBOLS
 from matscreen.models.errors import InputError
@@ -96,6 +98,31 @@ def format_formula(elements: Iterable[int], amounts: Iterable[float]) -> str:
     """
     places = sorted((FORMULA_ORDER[z], SYMBOLS[z], n) for z, n in zip(elements, amounts, strict=True) if z)
     return "".join(symbol + ("" if n == 1 else f"{n:.6g}") for _, symbol, n in places)
+
+
+def format_formulas(elements: np.ndarray, amounts: np.ndarray) -> pa.StringArray:
+    """`format_formula` of many: elements (N, K), 0 in empty places, and atoms of each (N, K) uint8."""
+    return _joined(np.array(FORMULA_ORDER), "", elements, amounts)
+
+
+def chemical_systems(elements: np.ndarray) -> pa.StringArray:
+    """Symbols in alphabetical order, joined by hyphens, of elements (N, K), 0 in empty places."""
+    return _joined(np.argsort(np.argsort(SYMBOLS)), "-", elements, np.ones_like(elements))
+
+
+SYMBOL = pa.array(SYMBOLS)
+_ATOMS = pa.array([str(n) if n > 1 else "" for n in range(256)])
+
+
+def _joined(order: np.ndarray, separator: str, elements: np.ndarray, amounts: np.ndarray) -> pa.StringArray:
+    """Symbols with their amounts, by rising `order` of their elements."""
+    places = np.argsort(np.where(elements > 0, order[elements], len(order) * 2), axis=1, kind="stable")
+    elements, amounts = (np.take_along_axis(values, places, axis=1) for values in (elements, amounts))
+    present = elements > 0
+    parts = [table.take(pa.array(of[present])) for table, of in ((SYMBOL, elements), (_ATOMS, amounts))]
+    offsets = np.concatenate([[0], np.cumsum(np.count_nonzero(present, axis=1))]).astype(np.int32)
+    words = pa.ListArray.from_arrays(pa.array(offsets), pc.binary_join_element_wise(*parts, ""))
+    return pc.binary_join(words, separator)
 
 
 def reduced(amounts: Iterable[float], tolerance: float = 1e-8) -> list[float]:

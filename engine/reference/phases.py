@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from matscreen.engine import schema
@@ -16,9 +17,8 @@ from matscreen.engine.element_sets import parse_elements
 from matscreen.engine.reference.sources import SOURCES, fetch
 from matscreen.kernels import composition_distance, hull
 from matscreen.kernels.backend import Backend
-from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
-from matscreen.models.formula import composition_arrays, format_formula, reduced
+from matscreen.models.formula import SYMBOL, composition_arrays, format_formula, reduced
 from matscreen.models.tables import PLAUSIBLE, read_table
 
 NOISE = 1e-6
@@ -200,26 +200,22 @@ class PhaseTable:
 
     def decomposition(self, formula: str) -> dict[str, float]:
         """Phases on the hull at this composition: {formula: fraction of all atoms}, largest first."""
-        phases = self.decompositions(*_bounded([formula]))[1][0]
+        phases = self.decompositions(*_bounded([formula]))[1][0].as_py()
         return {p["formula"]: p["fraction"] for p in phases}
 
-    def decompositions(
-        self, elements: np.ndarray, amounts: np.ndarray
-    ) -> tuple[np.ndarray, list[list[dict[str, Any]]]]:
-        """Hull energies (N,) float64 and decompositions, as `schema.CANDIDATES` has them, of compositions as arrays."""
+    def decompositions(self, elements: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, pa.ListArray]:
+        """Hull energies (N,) float64 and decompositions, `schema.DECOMPOSITION`, of compositions as arrays."""
         energies, phases, fractions = hull.decompositions(elements, amounts, self.index)
-        formulas = self.table["formula"]
-        compounds = np.unique(phases[(fractions > 0) & (phases >= 0)])
-        names = dict(zip(compounds.tolist(), formulas.take(pa.array(self._row[compounds])).to_pylist(), strict=True))
-        listed = [
-            [
-                {"formula": names[p] if p >= 0 else SYMBOLS[-p], "fraction": f}
-                for p, f in zip(row, part, strict=True)
-                if f > 0
-            ]
-            for row, part in zip(phases.tolist(), fractions.tolist(), strict=True)
-        ]
-        return energies, listed
+        present = fractions > 0
+        taken = phases[present]
+        compound = taken >= 0
+        rows = np.zeros(len(taken), np.int64)
+        rows[compound] = self._row[taken[compound]]
+        compounds = self.table["formula"].take(pa.array(rows, mask=~compound)).combine_chunks()
+        names = pc.coalesce(compounds, SYMBOL.take(pa.array(np.where(compound, 0, -taken))))
+        struct = schema.DECOMPOSITION.value_type
+        listed = pa.StructArray.from_arrays([names, pa.array(fractions[present])], fields=list(struct))
+        return energies, schema.ragged(listed, present)
 
     def system(self, chemical_system: str) -> pa.Table:
         """Phases within a chemical system (`Li-Fe-O`), with their distance above the hull, lowest energies first."""

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from pymatgen.core import Composition, Element
 
 from matscreen.models.elements import ATOMIC_NUMBERS, ELEMNET_ELEMENTS, FORMULA_ORDER, SYMBOLS
-from matscreen.models.formula import FormulaError, composition_arrays, format_formula, parse_formula, reduced
+from matscreen.models.formula import (
+    FormulaError,
+    chemical_systems,
+    composition_arrays,
+    format_formula,
+    format_formulas,
+    parse_formula,
+    reduced,
+)
 
 SYMBOL = st.sampled_from([s for s in SYMBOLS if s])
 AMOUNT = st.one_of(st.just(""), st.integers(1, 30).map(str), st.floats(0.05, 9).map(lambda x: f"{x:.2f}"))
@@ -98,3 +106,16 @@ def test_arrays_and_rows() -> None:
 def test_reduced() -> None:
     assert reduced([4, 6, 0]) == [2, 3, 0]
     assert reduced([0.5, 1]) == [0.5, 1]
+
+
+@pytest.mark.parametrize("width", [1, 4, 9])
+def test_many_formulas_are_written_as_one_is(width: int, rng: np.random.Generator) -> None:
+    elements = np.sort(np.argsort(rng.random((3000, 118)), axis=1)[:, :width] + 1, axis=1).astype(np.uint8)
+    amounts = rng.choice(np.array([1, 1, 2, 3, 10, 255], np.uint8), elements.shape)
+    empty = rng.random(elements.shape) < 0.3
+    elements[empty], amounts[empty] = 0, 0
+    expected = [format_formula(*row) for row in zip(elements.tolist(), amounts.tolist(), strict=True)]
+    assert format_formulas(elements, amounts).to_pylist() == expected
+    systems = ["-".join(sorted(SYMBOLS[z] for z in row if z)) for row in elements.tolist()]
+    assert chemical_systems(elements).to_pylist() == systems
+    assert format_formulas(elements[:0], amounts[:0]).to_pylist() == []
