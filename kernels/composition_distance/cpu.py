@@ -17,7 +17,7 @@ def nearest_phase(elements: np.ndarray, fractions: np.ndarray, phases) -> tuple[
 def _search(elements, fractions, first, phase, fraction, square):
     n, width = elements.shape
     rows, distances = np.empty(n, np.int64), np.empty(n)
-    shared = np.zeros(len(square))  # x·f, cleared again after each composition
+    shared = np.zeros(len(square))  # x·f, 0 again after each composition
     least = square.min()
     for i in range(n):
         own = 0.0
@@ -34,18 +34,14 @@ def _search(elements, fractions, first, phase, fraction, square):
                 for m in range(first[z], first[z + 1]):
                     p = phase[m]
                     away = square[p] - 2 * shared[p]
+                    shared[p] = 0.0  # met again by another element it only seems further off than it was
                     if away < best - TIE or (away <= best + TIE and p < at):
                         best, at = min(best, away), p
         if at < 0 or least <= best + TIE:  # perhaps one that shares nothing
             for p in range(len(square)):
-                away = square[p] - 2 * shared[p]
+                away = square[p]
                 if away < best - TIE or (away <= best + TIE and p < at):
                     best, at = min(best, away), p
-        for j in range(width):
-            z = elements[i, j]
-            if z:
-                for m in range(first[z], first[z + 1]):
-                    shared[phase[m]] = 0.0
         # The distance itself from differences: near 0 the sum above has lost its digits.
         rows[i] = at
         distances[i] = _distance(elements[i], fractions[i], first, phase, fraction, square[at], at)
