@@ -1,5 +1,7 @@
 """What the student of the default model loses and saves: the same compositions screened with it and without.
 
+Also how much of its band each candidate needed: one that took more than all of it would be lost.
+
 Chunks are drawn evenly from all 446,597,140 compositions of 86 elements; one core. `--compositions` sets how many.
 """
 
@@ -7,12 +9,14 @@ import argparse
 import time
 
 import numpy as np
+import pyarrow as pa
 import torch
 from scipy.stats import beta
 
 from bench.harness import publish
 from matscreen import models
-from matscreen.engine import CompositionSpace, PhaseTable
+from matscreen.engine import CompositionSpace, PhaseTable, schema
+from matscreen.engine.cascade import Look, looks
 from matscreen.engine.screen import screen_chunk
 
 CHUNK = 2**15
@@ -25,6 +29,16 @@ def largest_rate(lost: int, seen: int) -> float:
     Neighbours in a chunk are alike, so that fewer than `seen` draws are independent: take it for a guide.
     """
     return float(beta.ppf(0.95, lost + 1, seen - lost)) if seen > lost else 1.0
+
+
+def needed(candidates: pa.RecordBatch, chunk: pa.RecordBatch, student: Look) -> np.ndarray:
+    """(n,) share of its band that the student of a chunk's candidates took, 0 where it put them below the threshold."""
+    ids, elements, amounts = schema.composition_arrays(chunk)
+    rows = np.searchsorted(ids, candidates["id"].to_numpy())
+    elements, amounts = elements[rows], amounts[rows]
+    distance = student.predicted(elements, amounts)[0] - candidates["hull_energy_ev_atom"].to_numpy()
+    share: np.ndarray = np.maximum(distance + THRESHOLD, 0) / student.band(elements)
+    return share
 
 
 def main() -> None:
@@ -41,7 +55,8 @@ def main() -> None:
     warm = space.chunk(0, 2000)
     for exact in (True, False):
         screen_chunk(warm, model, phases, THRESHOLD, False, exact)
-    seconds, candidates, kept, refined, wrong = {True: 0.0, False: 0.0}, 0, 0, 0, 0
+    first = looks(model, THRESHOLD, 4, False, None)[0]
+    seconds, candidates, kept, refined, wrong, shares = {True: 0.0, False: 0.0}, 0, 0, 0, 0, []
     for number, start in enumerate(starts.tolist(), start=1):
         found = {}
         for exact in (True, False):
@@ -50,6 +65,8 @@ def main() -> None:
             screened = screen_chunk(chunk, model, phases, THRESHOLD, False, exact)
             seconds[exact] += time.perf_counter() - began
             found[exact] = set(screened.candidates["id"].to_pylist())
+            if exact:
+                shares.append(needed(screened.candidates, chunk, first))
         refined += screened.refined
         candidates += len(found[True])
         kept += len(found[True] & found[False])
@@ -68,7 +85,11 @@ def main() -> None:
             "candidates lost": lost,
             "candidates that are none": wrong,
             "share lost, 95% confidence: at most": largest_rate(lost, candidates),
-            "bands for 2, 3, 4 elements, eV/atom": model.student.bands_ev_atom(THRESHOLD, 4)[2:].tolist(),
+            "median band of an element among 2, 3, 4, eV/atom": [
+                float(np.median(list(model.student.bands[arity].values()))) for arity in (2, 3, 4)
+            ],
+            "share of its band that a candidate needed, largest": float(np.concatenate(shares).max()),
+            "candidates that needed half of their band": int((np.concatenate(shares) > 0.5).sum()),
             "share that the model itself predicted": refined / seen,
             "compositions/s/core, exact": rate[True],
             "compositions/s/core, with the student": rate[False],

@@ -18,8 +18,8 @@ class Look:
     model : what predicts
     precision : of its products on a GPU; None: float32 on the CPU
     tolerance : eV/atom between what it predicts and its definition
-    bands : (K + 1,) by number of elements, eV/atom: how far above the threshold a composition may be put that the next
-        one puts below it; 0 of the last
+    bands : (K + 1, 256) by number of elements and atomic number, eV/atom: how far above the threshold a composition
+        with this one may be put that the next look puts below it; 0 of the last
     """
 
     model: Model
@@ -35,6 +35,11 @@ class Look:
             energies, uncertainties = self.model.uncertain_energies(elements, amounts)
         return energies, np.full(len(energies), np.nan, np.float32) if uncertainties is None else uncertainties
 
+    def band(self, elements: np.ndarray) -> np.ndarray:
+        """(N,) of compositions: the least of their elements, as each of those holds for all that have the element."""
+        least: np.ndarray = self.bands[np.count_nonzero(elements, axis=1)[:, None], elements].min(axis=1)
+        return least
+
 
 def looks(model: Model, threshold: float, most_elements: int, exact: bool, gpu: Precision | None) -> list[Look]:
     """The model's student first, unless all is to be `exact`; with `gpu` each of them in that precision before float32.
@@ -44,9 +49,9 @@ def looks(model: Model, threshold: float, most_elements: int, exact: bool, gpu: 
     ModelError for a model or student without a guard band for the precision.
     """
     student = None if exact or threshold < 0 else model.student  # its bands are of compositions below the hull
-    networks = [(model, np.zeros(most_elements + 1))]
+    networks = [(model, np.zeros((most_elements + 1, 256)))]
     if student:
-        networks.insert(0, (student.model, student.bands_ev_atom(threshold, most_elements)))
+        networks.insert(0, (student.model, student.bands_ev_atom(most_elements)))
     found = []
     for network, bands in networks:
         if gpu:

@@ -115,7 +115,7 @@ def screen_chunk(
         started = time.perf_counter()
         return hull.hull_energies(elements, amounts, phases.index), time.perf_counter() - started
 
-    sizes, rows = np.count_nonzero(elements, axis=1), np.arange(len(ids))
+    rows = np.arange(len(ids))
     checked, refined, predict_seconds = 0, 0, 0.0
     with ThreadPoolExecutor(1) as side:  # the hull does not need the first prediction: both kernels run at once
         hull_stage = side.submit(hull_energies)
@@ -127,7 +127,7 @@ def screen_chunk(
             )
             predict_seconds += time.perf_counter() - started
             hull_energy, hull_seconds = hull_stage.result()
-            below = energies - hull_energy[rows] < look.bands[sizes[rows]] - threshold
+            below = energies - hull_energy[rows] < look.band(elements[rows]) - threshold
             rows, energies, uncertainties = rows[below], energies[below], uncertainties[below]
     started = time.perf_counter()
     values = predicted(properties, elements[rows], amounts[rows]) if properties else {}

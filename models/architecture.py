@@ -57,7 +57,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         for family, shortcut in _SHORTCUTS.items()
         for depth, stacks in _DEPTHS.items()
     },
-    "pairnet-student": Architecture(((128, 3), (64, 1)), "same width", inputs="embedding", embedding=64),
+    "pairnet-student": Architecture(((128, 3), (64, 1)), "same width", inputs="embedding", embedding=96),
     "pairnet": Architecture(((384, 3), (192, 1), (96, 1)), "same width", inputs="embedding", embedding=192),
 }
 

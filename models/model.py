@@ -40,28 +40,24 @@ class Student:
     Attributes
     ----------
     model : the student
-    bands : by number of elements, (distance below the hull, band) by rising distance, eV/atom: of the compositions
-        that the teacher puts so far below the hull, none that was measured was put further than half of the band above
-        that distance by the student
+    bands : by number of elements and symbol, eV/atom: of the compositions so many elements large and with this one
+        among them that the teacher puts below the hull, the student put none that was measured so far above what the
+        teacher says; there is a margin
     """
 
     model: "Model"
-    bands: dict[int, tuple[tuple[float, float], ...]]
+    bands: dict[int, dict[str, float]]
 
-    def bands_ev_atom(self, threshold: float, most_elements: int) -> np.ndarray:
-        """How far above `threshold` below the hull the student may put what its teacher puts beyond it.
+    def bands_ev_atom(self, most_elements: int) -> np.ndarray:
+        """How far above its teacher the student may put what lies below the hull.
 
-        (most_elements + 1,) by number of elements: between two distances that were measured, the larger band of both;
-        beyond them all, what reaches as far up as the last; infinite where nothing was measured, so that the teacher is
-        asked about all of them.
+        (most_elements + 1, 256) float64 by number of elements and atomic number; of the bands of a composition's
+        elements, and that of number 0, the least counts. Infinite where too few were measured: the teacher is asked.
         """
-        found = np.full(most_elements + 1, np.inf)
+        found = np.full((most_elements + 1, 256), np.inf)
         for arity, bands in self.bands.items():
-            below = [band for distance, band in bands if distance <= threshold]
-            above = [band for distance, band in bands if distance >= threshold]
-            above = above or [bands[-1][1] + threshold - bands[-1][0]]
             if arity <= most_elements:
-                found[arity] = max([*below[-1:], *above[:1]])
+                found[arity, [ATOMIC_NUMBERS[symbol] for symbol in bands]] = list(bands.values())
         return found
 
 
@@ -281,10 +277,12 @@ def _student_of(path: Path, checksum: str) -> Student | None:
         raise ModelError(f"{file} is the student of another model; remove it or distill again")
     try:
         bands = {
-            int(arity): tuple(sorted((float(distance), float(band)) for distance, band in measured.items()))
+            int(arity): {str(symbol): float(band) for symbol, band in measured.items()}
             for arity, measured in told["bands_ev_atom"].items()
         }
-        if not all(bands.values()) or not all(0 <= x < 100 for one in bands.values() for pair in one for x in pair):
+        if any(
+            symbol not in ATOMIC_NUMBERS or not 0 <= band < 100 for of in bands.values() for symbol, band in of.items()
+        ):
             raise ValueError
     except (KeyError, AttributeError, TypeError, ValueError):
         raise ModelError(f"{file.with_suffix('.json')} names no bands that can be used") from None

@@ -77,7 +77,7 @@ def test_a_guard_band_saves_what_low_precision_would_lose(model: Model, phases: 
 
     assert ids[row] in kept(small)
     assert ids[row] not in kept(unguarded)
-    bands = dict.fromkeys((2, 3), ((0.0, 0.0), (9.0, 0.0)))
+    bands = dict.fromkeys((2, 3), dict.fromkeys(("Sr", "Re", "N"), 0.0))
     for first, there in ((small, True), (unguarded, False)):  # the same where it is a student that looks first
         teacher = replace(model, members=small.members, elements=small.elements, student=Student(first, bands))
         found = screen_chunk(chunk, teacher, phases, threshold, False, False, gpu="bf16").candidates
