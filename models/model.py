@@ -285,7 +285,7 @@ def _student_of(path: Path, checksum: str) -> Student | None:
         ):
             raise ValueError
     except (KeyError, AttributeError, TypeError, ValueError):
-        raise ModelError(f"{file.with_suffix('.json')} names no bands that can be used") from None
+        raise ModelError(f"{file.with_suffix('.json')} names no bands that can be used; distill again") from None
     return Student(student, bands)
 
 

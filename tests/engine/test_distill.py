@@ -142,6 +142,20 @@ def test_what_cannot_be_distilled(taught: Model, phases: PhaseTable, tmp_path: P
     card.write_text(json.dumps(told))
     with pytest.raises(ModelError, match="is the student of another model"):
         models.load(path)
+    told["distillation"]["teacher_sha256"] = models.load(path, with_student=False).checksum
+    for bands in (
+        None,
+        [],
+        {"4": 0.2},
+        {"x": {}},
+        {"4": {"0.2": 0.3}},
+        {"4": {"Fe": -0.1}},
+        {"4": {"Fe": float("nan")}},
+    ):
+        told["distillation"]["bands_ev_atom"] = bands
+        card.write_text(json.dumps(told))
+        with pytest.raises(ModelError, match="names no bands that can be used; distill again"):
+            models.load(path)
     assert models.load(path, with_student=False).student is None
     student_file(path).unlink()
     assert models.load(path).student is None
