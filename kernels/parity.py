@@ -75,6 +75,7 @@ def checks(seed: int = 0) -> Iterator[Parity]:
         ("filters2d maximum", True, 0.0, _filter(rng, filters2d.maximum_filter, small)),
         ("filters2d mean", True, 1e-6, _filter(rng, filters2d.mean_filter, small)),
         ("filters2d slopes", True, 1e-6, _filter(rng, filters2d.slope_filters, small)),
+        ("mlp embedded", True, 1e-5, _mlp_embedded(rng, 40 if small else 2000)),
     ):
         expected = run("reference").astype(np.float64)
         backends: tuple[Backend, ...] = ("cpu", "gpu") if on_gpu and here else ("cpu",)
@@ -84,7 +85,14 @@ def checks(seed: int = 0) -> Iterator[Parity]:
             found = run(backend)
             seconds = time.perf_counter() - started
             difference = float(np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-300))
-            yield Parity(name, backend, difference, tolerance, seconds, backend == resolve("auto", name, on_gpu))
+            yield Parity(
+                name,
+                backend,
+                difference,
+                tolerance,
+                seconds,
+                backend == resolve("auto", name.partition(" ")[0], on_gpu),
+            )
 
 
 def _compositions(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -134,11 +142,14 @@ def _features(rng: np.random.Generator, count: int) -> Run:
     return lambda backend: features.composition_features(elements, amounts, backend=backend)
 
 
-def _embedding(rng: np.random.Generator, count: int) -> Run:
+def _tables(rng: np.random.Generator) -> embedding.Tables:
     width, tables = 32, (rng.normal(size=(86, 32)) for _ in range(3))
     pairs = [*tables, rng.normal(size=width), rng.normal(size=(86, width)), rng.normal(size=(86, width))]
-    learned = embedding.checked(embedding.Tables(*pairs))
-    places, fractions = _sparse(rng, count)
+    return embedding.checked(embedding.Tables(*pairs))
+
+
+def _embedding(rng: np.random.Generator, count: int) -> Run:
+    learned, (places, fractions) = _tables(rng), _sparse(rng, count)
     return lambda backend: embedding.embed(places, fractions, learned, backend=backend)
 
 
@@ -158,6 +169,14 @@ def _mlp(rng: np.random.Generator, count: int) -> Run:
     layers = mlp.pack((rng.normal(size=(o, i)) * np.sqrt(2 / i), rng.normal(size=o) * 0.1) for i, o in pairwise(widths))
     places, fractions = _sparse(rng, count)
     return lambda backend: mlp.forward(places, fractions, layers, backend=backend)
+
+
+def _mlp_embedded(rng: np.random.Generator, count: int) -> Run:
+    tables, beside = _tables(rng), rng.normal(size=(count, 5))
+    widths = (tables.width + 5, 64, 32, 1)
+    layers = mlp.pack((rng.normal(size=(o, i)) * np.sqrt(2 / i), rng.normal(size=o) * 0.1) for i, o in pairwise(widths))
+    network, given = mlp.absorb(tables, layers), _sparse(rng, count)
+    return lambda backend: mlp.forward_embedded(*given, beside, network, backend=backend)
 
 
 def _disorientation(rng: np.random.Generator) -> Run:

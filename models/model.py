@@ -280,9 +280,8 @@ def _student_of(path: Path, checksum: str) -> Student | None:
             int(arity): {str(symbol): float(band) for symbol, band in measured.items()}
             for arity, measured in told["bands_ev_atom"].items()
         }
-        if any(
-            symbol not in ATOMIC_NUMBERS or not 0 <= band < 100 for of in bands.values() for symbol, band in of.items()
-        ):
+        every = [pair for of in bands.values() for pair in of.items()]
+        if min(bands, default=1) < 1 or any(s not in ATOMIC_NUMBERS or not 0 <= band < 100 for s, band in every):
             raise ValueError
     except (KeyError, AttributeError, TypeError, ValueError):
         raise ModelError(f"{file.with_suffix('.json')} names no bands that can be used; distill again") from None

@@ -150,6 +150,7 @@ def test_what_cannot_be_distilled(taught: Model, phases: PhaseTable, tmp_path: P
         {"x": {}},
         {"4": {"0.2": 0.3}},
         {"4": {"Fe": -0.1}},
+        {"-1": {"Fe": 0.1}},
         {"4": {"Fe": float("nan")}},
     ):
         told["distillation"]["bands_ev_atom"] = bands
