@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 from pymatgen.core import Composition, Element, Species
 
-from matscreen.engine import schema
 from matscreen.engine.analogues import analogues
 from matscreen.engine.reference import PhaseTable
 from matscreen.kernels.charge_balance import charge_neutral, oxidation_states
 from matscreen.models.elements import ELEMNET_ELEMENTS, SYMBOLS
+from matscreen.models.formula import ragged
 
 KINDS: dict[str, frozenset[int]] = {
     "lanthanide": frozenset(range(57, 72)),
@@ -69,7 +69,7 @@ def chemistry(elements: np.ndarray, amounts: np.ndarray, phases: PhaseTable) -> 
     return [
         pa.array(neutral),
         pa.array(ordered),
-        schema.ragged(pa.array(chosen[elements > 0], pa.int8()), elements > 0, neutral),
+        ragged(pa.array(chosen[elements > 0], pa.int8()), elements > 0, neutral),
         kinds(elements),
         formulas.take(pa.array(nearest, mask=nearest < 0)).combine_chunks(),
         pa.array(distance, mask=nearest < 0),
@@ -80,4 +80,4 @@ def chemistry(elements: np.ndarray, amounts: np.ndarray, phases: PhaseTable) -> 
 def kinds(elements: np.ndarray) -> pa.Array:
     """(N,) lists of the `KINDS` that each row of atomic numbers (N, K) holds."""
     present = np.stack([np.isin(elements, list(kind)).any(axis=1) for kind in KINDS.values()], axis=1)
-    return schema.ragged(pa.array(list(KINDS)).take(pa.array(np.nonzero(present)[1])), present)
+    return ragged(pa.array(list(KINDS)).take(pa.array(np.nonzero(present)[1])), present)

@@ -186,12 +186,6 @@ def composition_arrays(chunk: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, n
     return chunk.column("id").to_numpy(), places("elements"), places("amounts")
 
 
-def ragged(values: pa.Array, present: np.ndarray, valid: np.ndarray | None = None) -> pa.ListArray:
-    """(N,) lists of the values that are present (N, K), given row by row; null where not valid."""
-    offsets = np.concatenate([[0], np.cumsum(np.count_nonzero(present, axis=1))]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=None if valid is None else pa.array(~valid))
-
-
 def candidate_batch(
     columns: Iterable[object], properties: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None
 ) -> pa.RecordBatch:

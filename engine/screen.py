@@ -19,7 +19,7 @@ from matscreen.kernels import hull
 from matscreen.kernels.mlp import Precision
 from matscreen.models import Model
 from matscreen.models.errors import InputError
-from matscreen.models.formula import SYMBOL, chemical_systems, format_formulas
+from matscreen.models.formula import SYMBOL, chemical_systems, format_formulas, ragged
 
 AT_ONCE = 2**16
 """Candidates described at a time, which bounds the memory that it takes."""
@@ -174,8 +174,8 @@ def describe(
             ids,
             format_formulas(elements, amounts),
             chemical_systems(elements),
-            schema.ragged(SYMBOL.take(pa.array(elements[present])), present),
-            schema.ragged(pa.array(amounts[present]), present),
+            ragged(SYMBOL.take(pa.array(elements[present])), present),
+            ragged(pa.array(amounts[present]), present),
             pa.array(np.count_nonzero(present, axis=1), pa.uint8()),
             energies,
             pa.array(uncertainties, pa.float32(), from_pandas=True),  # NaN is null

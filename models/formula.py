@@ -114,15 +114,19 @@ SYMBOL = pa.array(SYMBOLS)
 _ATOMS = pa.array([str(n) if n > 1 else "" for n in range(256)])
 
 
+def ragged(values: pa.Array, present: np.ndarray, valid: np.ndarray | None = None) -> pa.ListArray:
+    """(N,) lists of the values that are present (N, K), given row by row; null where not valid."""
+    offsets = np.concatenate([[0], np.cumsum(np.count_nonzero(present, axis=1))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=None if valid is None else pa.array(~valid))
+
+
 def _joined(order: np.ndarray, separator: str, elements: np.ndarray, amounts: np.ndarray) -> pa.StringArray:
     """Symbols with their amounts, by rising `order` of their elements."""
     places = np.argsort(np.where(elements > 0, order[elements], len(order) * 2), axis=1, kind="stable")
     elements, amounts = (np.take_along_axis(values, places, axis=1) for values in (elements, amounts))
     present = elements > 0
     parts = [table.take(pa.array(of[present])) for table, of in ((SYMBOL, elements), (_ATOMS, amounts))]
-    offsets = np.concatenate([[0], np.cumsum(np.count_nonzero(present, axis=1))]).astype(np.int32)
-    words = pa.ListArray.from_arrays(pa.array(offsets), pc.binary_join_element_wise(*parts, ""))
-    return pc.binary_join(words, separator)
+    return pc.binary_join(ragged(pc.binary_join_element_wise(*parts, ""), present), separator)
 
 
 def reduced(amounts: Iterable[float], tolerance: float = 1e-8) -> list[float]:

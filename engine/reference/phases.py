@@ -18,7 +18,7 @@ from matscreen.engine.reference.sources import SOURCES, fetch
 from matscreen.kernels import composition_distance, hull
 from matscreen.kernels.backend import Backend
 from matscreen.models.errors import InputError
-from matscreen.models.formula import SYMBOL, composition_arrays, format_formula, reduced
+from matscreen.models.formula import SYMBOL, composition_arrays, format_formula, ragged, reduced
 from matscreen.models.tables import PLAUSIBLE, read_table
 
 NOISE = 1e-6
@@ -215,7 +215,7 @@ class PhaseTable:
         names = pc.coalesce(compounds, SYMBOL.take(pa.array(np.where(compound, 0, -taken))))
         struct = schema.DECOMPOSITION.value_type
         listed = pa.StructArray.from_arrays([names, pa.array(fractions[present])], fields=list(struct))
-        return energies, schema.ragged(listed, present)
+        return energies, ragged(listed, present)
 
     def system(self, chemical_system: str) -> pa.Table:
         """Phases within a chemical system (`Li-Fe-O`), with their distance above the hull, lowest energies first."""
