@@ -195,7 +195,7 @@ def _learn(
     plan = ARCHITECTURES[NETWORK]
     encoding = fit_encoding(plan.inputs, fractions[chosen["train"][:200_000]])
     width = encoding.before_training(fractions[:1]).shape[1]
-    network = DenseNetwork(plan, width, (), recipe.seed)
+    network = DenseNetwork(plan, width, (), recipe.seed, known=len(encoding.known))
     history = train(network, data, encoding, chosen, recipe, checkpoint, report)
     return (network, encoding), history
 

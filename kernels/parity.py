@@ -143,9 +143,11 @@ def _features(rng: np.random.Generator, count: int) -> Run:
 
 
 def _tables(rng: np.random.Generator) -> embedding.Tables:
-    width, tables = 32, (rng.normal(size=(86, 32)) for _ in range(3))
-    pairs = [*tables, rng.normal(size=width), rng.normal(size=(86, width)), rng.normal(size=(86, width))]
-    return embedding.checked(embedding.Tables(*pairs))
+    order, some = rng.permutation(86), _sparse(rng, 300)
+    known = np.unique(embedding.stoichiometry_keys(*some, order, "reference"))
+    left, right, linear, root, presence = rng.normal(size=(5, 86, 32))
+    learned = left, right, linear, rng.normal(size=32), root, presence, rng.normal(size=(len(known) + 1, 32))
+    return embedding.checked(embedding.Tables(*learned, known, order))
 
 
 def _embedding(rng: np.random.Generator, count: int) -> Run:
@@ -155,7 +157,8 @@ def _embedding(rng: np.random.Generator, count: int) -> Run:
 
 def _sparse(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     places = np.argsort(rng.random((count, 86)), axis=1)[:, :4]
-    return places, rng.dirichlet(np.ones(4), count).astype(np.float32)
+    amounts = rng.integers(0, 5, (count, 4)) + np.eye(4)[0]
+    return places, (amounts / amounts.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _hull(rng: np.random.Generator) -> Run:

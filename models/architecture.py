@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from matscreen.kernels import embedding
 from matscreen.kernels.features import WARD_FEATURE_NAMES
 from matscreen.models.encoding import Kind
 
@@ -26,7 +25,8 @@ class Architecture:
     batch_norm : between a layer and its ReLU
     inputs : what it is given: fractions of atoms, the 145 composition attributes, or a learned embedding of the
         fractions with the attributes beside it
-    embedding : width of each of the four terms of that (see `kernels.embedding`)
+    embedding : width of each of the first four terms of that (see `kernels.embedding`)
+    stoichiometry : width of its fifth
     """
 
     stacks: tuple[tuple[int, int], ...]
@@ -34,6 +34,7 @@ class Architecture:
     batch_norm: bool = False
     inputs: Kind = "fractions"
     embedding: int = 0
+    stoichiometry: int = 0
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -57,43 +58,50 @@ ARCHITECTURES: dict[str, Architecture] = {
         for family, shortcut in _SHORTCUTS.items()
         for depth, stacks in _DEPTHS.items()
     },
-    "pairnet-student": Architecture(((128, 3), (64, 1)), "same width", inputs="embedding", embedding=96),
-    "pairnet": Architecture(((384, 3), (192, 1), (96, 1)), "same width", inputs="embedding", embedding=192),
+    "pairnet-student": Architecture(((128, 3), (64, 1)), "same width", False, "embedding", 96, 64),
+    "pairnet": Architecture(((384, 3), (192, 1), (96, 1)), "same width", False, "embedding", 192, 64),
 }
 
 
 class Embedding(nn.Module):
-    """`kernels.embedding` as something to learn, what comes after the fractions passed on beside it."""
+    """`kernels.embedding` as something to learn, of so many known stoichiometries.
 
-    def __init__(self, elements: int, width: int, generator: torch.Generator) -> None:
+    What comes after the fractions and the row of the stoichiometry is passed on beside it.
+    """
+
+    def __init__(
+        self, elements: int, width: int, known: int, of_stoichiometry: int, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.elements = elements
 
-        def table(scale: float) -> nn.Parameter:
-            return nn.Parameter(scale * torch.randn(elements, width, generator=generator))
+        def table(scale: float, rows: int = elements, columns: int = width) -> nn.Parameter:
+            return nn.Parameter(scale * torch.randn(rows, columns, generator=generator))
 
-        # Scales that give each term a variance of about 1 at two to four elements.
+        # Scales that give each term a variance of about 1 at two to four elements; a stoichiometry has less to say.
         self.left, self.right, self.linear = table(1.4), table(1.4), table(1.4)
         self.root, self.presence = table(0.7), table(0.5)
         self.bias = nn.Parameter(torch.zeros(width))
+        self.stoichiometry = table(0.5, known + 1, of_stoichiometry)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(N, elements + A) → (N, 4 width + A)."""
-        x, beside = inputs[:, : self.elements], inputs[:, self.elements :]
+        """(N, elements + 1 + A) → (N, 4 width + width of stoichiometries + A)."""
+        x, row, beside = inputs.tensor_split((self.elements, self.elements + 1), dim=1)
         return torch.cat(
             [
                 (x @ self.left) * (x @ self.right),
                 torch.relu(x @ self.linear + self.bias),
                 x.sqrt() @ self.root,
                 (x > 0).to(x.dtype) @ self.presence,
+                nn.functional.embedding(row[:, 0].long(), self.stoichiometry),
                 beside,
             ],
             dim=1,
         )
 
-    def tables(self) -> embedding.Tables:
-        """What the kernel wants, in float64."""
-        return embedding.Tables(*(getattr(self, name).detach().double().numpy() for name in embedding.Tables._fields))
+    def learned(self) -> dict[str, np.ndarray]:
+        """Fields of `kernels.embedding.Tables`, in float64: all but what is known of elements and stoichiometries."""
+        return {name: table.detach().double().numpy() for name, table in self.named_parameters()}
 
 
 class Sequence(nn.Module):
@@ -145,23 +153,31 @@ class Stack(nn.Module):
 
 
 class DenseNetwork(nn.Module):
-    """(N, inputs) float32 in, (N, outputs) out. Before a learned embedding the inputs are fractions and attributes.
+    """(N, inputs) float32 in, (N, outputs) out. Before a learned embedding the inputs are those of `Embedding`.
 
     Weights are He-normal draws from `seed` (projections without the gain of a ReLU, the last layer of deep networks
     smaller): with the framework's default scale a signal fades over 17 ReLU layers.
-    `dropout` has the drop probability after each of the first stacks.
+    `dropout` has the drop probability after each of the first stacks; `known` is the number of stoichiometries.
     """
 
     def __init__(
-        self, plan: Architecture, inputs: int, dropout: tuple[float, ...] = (), seed: int = 0, outputs: int = 1
+        self,
+        plan: Architecture,
+        inputs: int,
+        dropout: tuple[float, ...] = (),
+        seed: int = 0,
+        outputs: int = 1,
+        known: int = 0,
     ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self.embedding = None
         stacks, width_in = [], inputs
         if plan.inputs == "embedding":
-            self.embedding = Embedding(inputs - len(WARD_FEATURE_NAMES), plan.embedding, generator)
-            width_in = 4 * plan.embedding + len(WARD_FEATURE_NAMES)
+            attributes = len(WARD_FEATURE_NAMES)
+            elements = inputs - attributes - 1
+            self.embedding = Embedding(elements, plan.embedding, known, plan.stoichiometry, generator)
+            width_in = 4 * plan.embedding + plan.stoichiometry + attributes
         for number, (width, layers) in enumerate(plan.stacks):
             drop = dropout[number] if number < len(dropout) else 0.0
             stacks.append(Stack(width_in, width, layers, plan, drop, generator))

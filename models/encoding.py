@@ -1,5 +1,6 @@
 """How a composition becomes a network's input: as fractions, as 145 attributes, or by a learned embedding."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,6 +9,7 @@ import numpy as np
 from matscreen.kernels import embedding
 from matscreen.kernels.backend import Backend
 from matscreen.kernels.features import WARD_FEATURE_NAMES, standardised, ward_features
+from matscreen.models.elements import ELEMNET_ELEMENTS, FORMULA_ORDER
 
 Kind = Literal["fractions", "attributes", "embedding"]
 
@@ -21,12 +23,14 @@ class Encoding:
     kind : fractions of atoms of the elements; the attributes of `kernels.features`, standardised; or an embedding of
         the fractions (`kernels.embedding`) and then those attributes
     mean, scale : (145,) float64, subtracted from the attributes and divided by; empty where there are none
+    known : (S,) int64, rising: the stoichiometries that the embedding tells apart
     tables : of the embedding, once it is learned
     """
 
     kind: Kind = "fractions"
     mean: np.ndarray = field(default_factory=lambda: np.empty(0))
     scale: np.ndarray = field(default_factory=lambda: np.empty(0))
+    known: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     tables: embedding.Tables | None = None
 
     def width(self, elements: int) -> int:
@@ -47,26 +51,56 @@ class Encoding:
         return standardised(attributes, self.mean, self.scale, LARGEST, backend)
 
     def before_training(self, fractions: np.ndarray) -> np.ndarray:
-        """(N, 86) fractions → (N, inputs) float32 of a network that learns, the fractions before they are embedded."""
+        """(N, 86) fractions → (N, inputs) float32 of a network that learns.
+
+        Before they are embedded: the fractions, the row of the stoichiometry, and the attributes.
+        """
         in_float32 = fractions.astype(np.float32, copy=False)
         if self.kind == "fractions":
             return in_float32
         attributes = self.standardised(ward_features(fractions))
-        return attributes if self.kind == "attributes" else np.concatenate([in_float32, attributes], axis=1)
+        if self.kind == "attributes":
+            return attributes
+        row = embedding.rows(stoichiometries(in_float32), self.known)
+        return np.concatenate([in_float32, row[:, None].astype(np.float32), attributes], axis=1)
+
+
+def order_of(elements: Sequence[int]) -> np.ndarray:
+    """(E,) int16 that rises with the electronegativity of these atomic numbers; no two are equal."""
+    return np.array([FORMULA_ORDER[z] for z in elements], np.int16)
+
+
+ORDER = order_of(ELEMNET_ELEMENTS)
+
+
+def stoichiometries(fractions: np.ndarray) -> np.ndarray:
+    """(N,) int64 keys of `kernels.embedding` of (N, 86) fractions."""
+    width = int((fractions > 0).sum(axis=1).max(initial=1))
+    places = np.argsort(fractions <= 0, axis=1, kind="stable")[:, :width]
+    return embedding.stoichiometry_keys(places, np.take_along_axis(fractions, places, axis=1), ORDER)
 
 
 LARGEST = 8.0
 """Standard deviations; an attribute further out is of an element that was hardly seen, and is cut to this."""
 
 
+ENOUGH = 5
+"""Compounds, that something can be learnt of a stoichiometry from."""
+
+
 def fit_encoding(kind: Kind, fractions: np.ndarray) -> Encoding:
     """The encoding to train with: attributes get mean 0 and variance 1 over the compositions given, (N, 86) fractions.
 
-    An embedding is learned with the rest of its network, and is not in it yet.
+    An embedding is learned with the rest of its network, and is not in it yet; but it will tell those stoichiometries
+    apart that `ENOUGH` of the compositions have.
     """
     if kind == "fractions":
         return Encoding()
     attributes = ward_features(fractions)
     scale = attributes.std(axis=0)
     varies = scale > 1e-9 * np.abs(attributes).max(axis=0)  # else only rounding does
-    return Encoding(kind, attributes.mean(axis=0), np.where(varies, scale, 1.0))
+    mean, scale = attributes.mean(axis=0), np.where(varies, scale, 1.0)
+    if kind == "attributes":
+        return Encoding(kind, mean, scale)
+    keys, count = np.unique(stoichiometries(fractions.astype(np.float32, copy=False)), return_counts=True)
+    return Encoding(kind, mean, scale, keys[(count >= ENOUGH) & (keys > 0)])

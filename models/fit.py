@@ -144,7 +144,7 @@ def train_member(
     else:
         encoding = fit_encoding(plan.inputs, data.fractions[chosen["train"]])
         width = encoding.before_training(data.fractions[:1]).shape[1]
-        network = DenseNetwork(plan, width, recipe.dropout, recipe.seed, data.target.outputs)
+        network = DenseNetwork(plan, width, recipe.dropout, recipe.seed, data.target.outputs, len(encoding.known))
     history = train(network, data, encoding, chosen, recipe, checkpoint, report, kept)
     return Trained(network, encoding, history)
 

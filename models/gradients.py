@@ -7,7 +7,7 @@ import torch
 from scipy.special import softmax
 
 from matscreen.kernels.backend import Backend
-from matscreen.kernels.embedding import Tables
+from matscreen.kernels.embedding import Tables, rows, stoichiometry_keys
 from matscreen.kernels.features import attribute_slopes, composition_features
 from matscreen.kernels.mlp import Layers
 from matscreen.models.device import here
@@ -119,6 +119,7 @@ def _gradient(
 def _embedded(learned: Tables, places: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """`kernels.embedding` with a way back to the fractions."""
     tables = {name: torch.from_numpy(table).to(x.device) for name, table in learned._asdict().items()}
+    keys = stoichiometry_keys(places.cpu().numpy(), x.detach().cpu().numpy(), learned.order)
 
     def summed(name: str, weights: torch.Tensor) -> torch.Tensor:
         return torch.einsum("nk,nkw->nw", weights, tables[name][places])
@@ -131,6 +132,7 @@ def _embedded(learned: Tables, places: torch.Tensor, x: torch.Tensor) -> torch.T
             torch.relu(summed("linear", x) + tables["bias"]),
             summed("root", root),
             summed("presence", there.to(x.dtype)),
+            tables["stoichiometry"][torch.from_numpy(rows(keys, learned.known)).to(x.device)],
         ],
         dim=1,
     )

@@ -11,7 +11,8 @@ from matscreen.kernels.backend import Backend
 from matscreen.kernels.features import WARD_FEATURE_NAMES, composition_features
 from matscreen.models.architecture import DenseNetwork, Jump, folded
 from matscreen.models.dataset import sparse_rows
-from matscreen.models.encoding import Encoding, Kind
+from matscreen.models.elements import ELEMNET_ELEMENTS
+from matscreen.models.encoding import Encoding, Kind, order_of
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,10 @@ def layer_outputs(member: Member, fractions: np.ndarray) -> list[np.ndarray]:
     return mlp.activations(member.encoding.dense(places, amounts, attributes, "reference"), member.layers)
 
 
-def trained(network: DenseNetwork, encoding: Encoding, dtype: type = np.float32) -> Member:
-    """The network as the kernels want it, batch norm folded, its weights rounded to `dtype`."""
+def trained(
+    network: DenseNetwork, encoding: Encoding, dtype: type = np.float32, elements: Sequence[int] = ELEMNET_ELEMENTS
+) -> Member:
+    """The network of these elements as the kernels want it, batch norm folded, its weights rounded to `dtype`."""
     pairs, jumps = folded(network)
 
     def rounded(array: np.ndarray) -> np.ndarray:
@@ -74,8 +77,13 @@ def trained(network: DenseNetwork, encoding: Encoding, dtype: type = np.float32)
     )
     if network.embedding is None:
         return Member(encoding, layers)
-    tables = embedding.checked(embedding.Tables(*map(rounded, network.embedding.tables())))
+    learned = {name: rounded(table) for name, table in network.embedding.learned().items()}
+    tables = embedding.checked(embedding.Tables(**learned, known=encoding.known, order=order_of(elements)))
     return Member(replace(encoding, tables=tables), layers)
+
+
+_NO_STOICHIOMETRIES = {"stoichiometry": np.zeros((1, 0)), "known": np.empty(0)}
+"""What files of embeddings do not have that were saved before these told stoichiometries apart."""
 
 
 def to_tensors(member: Member, dtype: type) -> tuple[dict[str, np.ndarray], list[int | None]]:
@@ -89,12 +97,20 @@ def to_tensors(member: Member, dtype: type) -> tuple[dict[str, np.ndarray], list
     if member.encoding.kind != "fractions":
         tensors |= {"input.mean": member.encoding.mean, "input.scale": member.encoding.scale}
     if member.encoding.tables:
-        tensors |= {f"input.{name}": table.astype(dtype) for name, table in member.encoding.tables._asdict().items()}
+        learned = member.encoding.tables._asdict()
+        del learned["order"]  # which the elements tell
+        for name, table in learned.items():
+            tensors[f"input.{name}"] = table.astype(dtype) if table.dtype.kind == "f" else table
     return tensors, [shortcut and shortcut.source for shortcut in member.layers.shortcuts]
 
 
-def from_tensors(tensors: Mapping[str, np.ndarray], sources: Sequence[int | None] | None, kind: Kind) -> Member:
-    """The inverse of `to_tensors`; KeyError, TypeError or ValueError if the tensors do not make a network."""
+def from_tensors(
+    tensors: Mapping[str, np.ndarray], sources: Sequence[int | None] | None, kind: Kind, elements: Sequence[int]
+) -> Member:
+    """The inverse of `to_tensors`; KeyError, TypeError or ValueError if the tensors do not make a network.
+
+    elements : atomic numbers, of what has a row for each
+    """
     numbers = range(sum(name.endswith(".weight") for name in tensors))
     sources = sources or [None] * len(numbers)
     jumps: list[Jump] = [None if (at := sources[i]) is None else (at, tensors.get(f"{i}.projection")) for i in numbers]
@@ -105,10 +121,11 @@ def from_tensors(tensors: Mapping[str, np.ndarray], sources: Sequence[int | None
         raise ValueError(f"unknown inputs {kind!r}")
     tables = None
     if kind == "embedding":
-        named = embedding.Tables(*(tensors[f"input.{name}"] for name in embedding.Tables._fields))
-        tables = embedding.checked(named)
+        learned = {name: tensors[f"input.{name}"] for name in embedding.Tables._fields if f"input.{name}" in tensors}
+        tables = embedding.checked(embedding.Tables(**_NO_STOICHIOMETRIES | learned, order=order_of(elements)))
     mean, scale = tensors["input.mean"], tensors["input.scale"]
     width = len(WARD_FEATURE_NAMES)
     if not all(a.shape == (width,) and np.isfinite(a).all() for a in (mean, scale)) or not (scale > 0).all():
         raise ValueError(f"input.mean and input.scale must be {width} numbers each, and the latter above 0")
-    return Member(Encoding(kind, mean, scale, tables), layers)
+    known = tables.known if tables else np.empty(0, np.int64)
+    return Member(Encoding(kind, mean, scale, known, tables), layers)

@@ -241,11 +241,13 @@ def load(name: str | Path = DEFAULT, with_student: bool = True) -> Model:
     try:
         tensors = safetensors.numpy.load(content)
         target = Target.from_card(card)
+        elements = [ATOMIC_NUMBERS[symbol] for symbol in card["elements"]]
         members = tuple(
             from_tensors(
                 {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)},
                 card.get("shortcuts"),
                 card.get("inputs", "fractions"),
+                elements,
             )
             for prefix in _prefixes(_members(card, len(tensors)))
         )
@@ -257,9 +259,8 @@ def load(name: str | Path = DEFAULT, with_student: bool = True) -> Model:
                 raise ValueError(f"it has {outputs} outputs, its card says {target.outputs}")
     except (safetensors.SafetensorError, AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(f"{path} holds no network that can be used: {error}") from None
-    elements = np.array([ATOMIC_NUMBERS[symbol] for symbol in card["elements"]], np.int64)
     student = _student_of(path, checksum) if with_student else None
-    return Model(card["name"], path, checksum, card, members, elements, target, student)
+    return Model(card["name"], path, checksum, card, members, np.array(elements, np.int64), target, student)
 
 
 def student_file(path: Path) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from matscreen.kernels.backend import device_of, gpu_here
+from matscreen.kernels.embedding import Tables
 from matscreen.kernels.embedding import gpu as embedding
 from matscreen.kernels.features import composition_features
 from matscreen.kernels.features import gpu as features
@@ -33,7 +34,7 @@ class Held(NamedTuple):
     """A network on the device."""
 
     network: weights.Network
-    tables: tuple[torch.Tensor, ...]
+    tables: Tables | None
     mean: torch.Tensor
     scale: torch.Tensor
 
@@ -95,14 +96,13 @@ def _on_device(member: Member, known: np.ndarray, precision: Precision, device: 
     """The network there, put there if it is not."""
     layers, encoding = member.layers, member.encoding
     jumps = (jump.projection for jump in layers.shortcuts if jump and jump.projection is not None)
-    tables = encoding.tables or ()
-    arrays = (*layers.weights, *layers.biases, *jumps, *tables, encoding.mean, encoding.scale)
+    arrays = (*layers.weights, *layers.biases, *jumps, *(encoding.tables or ()), encoding.mean, encoding.scale)
     key = (*map(id, arrays), precision, device)
     if key not in _held:
         sample = _sample(member, known) if precision == "fp8" else None
         _held[key] = Held(
             weights.network(layers, precision, str(device), sample),
-            tuple(torch.from_numpy(table).to(device) for table in tables),
+            encoding.tables and Tables(*(torch.from_numpy(table).to(device) for table in encoding.tables)),  # type: ignore[arg-type]
             *(torch.from_numpy(array).to(device) for array in (encoding.mean, encoding.scale)),
         )
         for array in arrays:  # another may get its identity once it is gone

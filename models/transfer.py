@@ -25,24 +25,27 @@ def network_of(
     name = model.card.get("network", "elemnet")
     if name not in ARCHITECTURES:
         raise ModelError(f"{model.source}: unknown network {name!r}")
-    plan = replace(ARCHITECTURES[name], batch_norm=False)
     member = model.members[number % len(model.members)]
     encoding, layers = member.encoding, member.layers
+    plan = replace(ARCHITECTURES[name], batch_norm=False)
+    if encoding.tables:  # none in models from before embeddings told stoichiometries apart
+        plan = replace(plan, stoichiometry=encoding.tables.stoichiometry.shape[1])
     found = tuple(len(bias) for bias in layers.biases[:-1])
     if plan.widths != found or plan.inputs != encoding.kind:
         raise ModelError(f"{model.source} does not hold the layers of {name}")
     untrained = replace(encoding, tables=None)
-    inputs = untrained.width(len(ELEMNET_ELEMENTS)) + (len(ELEMNET_ELEMENTS) if encoding.tables else 0)
-    network = DenseNetwork(plan, inputs, dropout, seed, target.outputs)
+    inputs = untrained.before_training(np.eye(1, len(ELEMNET_ELEMENTS))).shape[1]
+    network = DenseNetwork(plan, inputs, dropout, seed, target.outputs, len(encoding.known))
     stacks = [module for module in network.stacks if isinstance(module, Stack)]
     dense = [module for stack in stacks for module in stack.sequences if isinstance(module, Sequence)]
     ends = {id(stack.sequences[-1]): stack for stack in stacks if stack.shortcut}
     by_element = encoding.kind == "fractions"
     with torch.no_grad():
         if network.embedding is not None and encoding.tables is not None:
-            for field, table in encoding.tables._asdict().items():
-                mapped = table if field == "bias" else _by_element(model, table)
-                getattr(network.embedding, field).copy_(torch.from_numpy(mapped))
+            for field, parameter in network.embedding.named_parameters():
+                table = getattr(encoding.tables, field)
+                mapped = table if field in ("bias", "stoichiometry") else _by_element(model, table)
+                parameter.copy_(torch.from_numpy(mapped))
         kept = [*(module.dense for module in dense), *([network.last] if target == model.target else [])]
         for at, layer in enumerate(kept):
             weight = layers.weights[at]

@@ -6,18 +6,23 @@ With x the fractions of atoms of the elements present, the embedding is, side by
     ReLU(A x + a)      what a first dense layer would give
     Q √x               the same for fractions of which little is there
     O [x > 0]          which elements are there at all
+    T_s                which stoichiometry s it is
 
-A dense network (`kernels.mlp`) goes on from it.
+A stoichiometry is the formula unit without its elements, which are ordered by electronegativity: (1, 1, 1, 4) of
+LiFePO4. A sum of fractions can hardly tell it, and structures, and with them energies, go by it.
+
+A dense network (`kernels.mlp`) goes on from the embedding.
 """
 
 import numpy as np
 
 from matscreen.kernels.backend import Backend, on_gpu, resolve
 from matscreen.kernels.embedding import cpu, reference
+from matscreen.kernels.embedding.reference import MOST_ATOMS, rows
 from matscreen.kernels.embedding.tables import Tables, checked
 from matscreen.kernels.places import check_places
 
-__all__ = ["Tables", "checked", "embed"]
+__all__ = ["MOST_ATOMS", "Tables", "checked", "embed", "rows", "stoichiometry_keys"]
 
 
 def embed(places: np.ndarray, fractions: np.ndarray, tables: Tables, backend: Backend = "auto") -> np.ndarray:
@@ -32,7 +37,7 @@ def embed(places: np.ndarray, fractions: np.ndarray, tables: Tables, backend: Ba
 
     Returns
     -------
-    (N, W) float32 (float64 from the reference), W the widths of pairs, linear, root and presence added up
+    (N, W) float32 (float64 from the reference), W the widths of all five terms added up
 
     Raises
     ------
@@ -47,6 +52,38 @@ def embed(places: np.ndarray, fractions: np.ndarray, tables: Tables, backend: Ba
         from matscreen.kernels.embedding import gpu
 
         (p, x, *learned), back = on_gpu(places.astype(np.int32), fractions.astype(np.float32), *tables)
-        found: np.ndarray = back(gpu.embed(p, x, tuple(learned)))
+        found: np.ndarray = back(gpu.embed(p, x, Tables(*learned)))
         return found
     return cpu.embed(places, fractions, tables)
+
+
+def stoichiometry_keys(
+    places: np.ndarray, fractions: np.ndarray, order: np.ndarray, backend: Backend = "auto"
+) -> np.ndarray:
+    """A number for each stoichiometry: its amounts as the digits, of base 256, the least electronegative's first.
+
+    Parameters
+    ----------
+    places, fractions : as in `embed`; fractions may be off by 1e-6
+    order : (E,) integer, place of each element by rising electronegativity
+
+    Returns
+    -------
+    (N,) int64; 0 for more than eight elements, and for proportions of no formula unit of up to `MOST_ATOMS` atoms
+
+    >>> stoichiometry_keys(np.array([[7, 3]]), np.array([[0.6, 0.4]]), np.arange(9)) == 2 + 3 * 256
+    array([ True])
+    """
+    check_places(places, fractions, len(order))
+    run = resolve(backend, "embedding", gpu=True)
+    if run == "reference":
+        return reference.stoichiometry_keys(places, fractions, order)
+    given = places.astype(np.int32), fractions.astype(np.float32), order.astype(np.int16)
+    if run == "gpu":
+        from matscreen.kernels.embedding import gpu
+
+        tensors, back = on_gpu(*given)
+        found: np.ndarray = back(gpu.stoichiometry_keys(*tensors))
+        return found
+    keys: np.ndarray = cpu.stoichiometry_keys(*given)
+    return keys

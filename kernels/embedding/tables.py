@@ -1,4 +1,4 @@
-"""What an embedding has learned of each element."""
+"""What an embedding has learned of each element, and of each stoichiometry."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Tables(NamedTuple):
-    """A row an element; see the package for what is done with them.
+    """A row an element, and one a stoichiometry; see the package for what is done with them.
 
     Attributes
     ----------
@@ -15,6 +15,9 @@ class Tables(NamedTuple):
     bias : (L,) float32: a
     root : (E, R) float32: Q
     presence : (E, O) float32: O
+    stoichiometry : (S + 1, W) float32: T; the last row is for all stoichiometries that are not known
+    known : (S,) int64, rising: the keys (`stoichiometry_keys`) of those that are
+    order : (E,) int16: place of each element by rising electronegativity, each place once
     """
 
     left: np.ndarray
@@ -23,22 +26,33 @@ class Tables(NamedTuple):
     bias: np.ndarray
     root: np.ndarray
     presence: np.ndarray
+    stoichiometry: np.ndarray
+    known: np.ndarray
+    order: np.ndarray
 
     @property
     def width(self) -> int:
         """Length of the embedding."""
-        return sum(table.shape[1] for table in (self.left, self.linear, self.root, self.presence))
+        return sum(t.shape[1] for t in (self.left, self.linear, self.root, self.presence, self.stoichiometry))
 
 
 def checked(tables: Tables) -> Tables:
-    """The tables in float32, contiguous; ValueError if they do not fit each other or a number is not finite."""
-    given = Tables(*(np.ascontiguousarray(table, np.float32) for table in tables))
+    """The tables in their dtypes, contiguous; ValueError if they do not fit each other or a number is not finite."""
+    whole = {"known": np.int64, "order": np.int16}
+    given = Tables(*(np.ascontiguousarray(t, whole.get(name, np.float32)) for name, t in tables._asdict().items()))
     rows = len(given.linear)
     if given.left.shape != given.right.shape or given.bias.shape != given.linear.shape[1:]:
         raise ValueError("left and right, or linear and bias, do not fit each other")
+    if given.known.ndim != 1 or not (given.known[1:] > given.known[:-1]).all():
+        raise ValueError("known must be keys of stoichiometries that rise")
+    if given.order.shape != (rows,) or len(np.unique(given.order)) != rows:
+        raise ValueError(f"order must give each of {rows} elements a place of its own")
+    lengths = {"stoichiometry": len(given.known) + 1} | dict.fromkeys(
+        ("left", "right", "linear", "root", "presence"), rows
+    )
     for name, table in given._asdict().items():
         if not np.isfinite(table).all():
             raise ValueError(f"{name} has a number that is not finite")
-        if name != "bias" and (table.ndim != 2 or len(table) != rows):
-            raise ValueError(f"{name} must have {rows} rows, not shape {table.shape}")
+        if name in lengths and (table.ndim != 2 or len(table) != lengths[name]):
+            raise ValueError(f"{name} must have {lengths[name]} rows, not shape {table.shape}")
     return given

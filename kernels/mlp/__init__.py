@@ -1,7 +1,7 @@
 """Forward pass of a dense ReLU network, with or without shortcuts (ElemNet, plain, SRNet and IRNet of Jha 2020).
 
 A composition has at most a few elements, so the first layer is not a product with a mostly empty row but the sum of the
-few rows of the weight matrix that its elements pick out. After an embedding (`kernels.embedding`) two of its terms
+few rows of the weight matrix that its elements pick out. After an embedding (`kernels.embedding`) three of its terms
 enter the first layer in the same way.
 """
 

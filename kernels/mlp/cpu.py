@@ -132,7 +132,7 @@ def _embed(places, fractions, beside, tables, bias, inputs, first):
     for n in range(len(places)):
         row = inputs[n]
         first[n] = bias
-        add_up(places[n], fractions[n], tables, factor, row[:pairs], row[pairs:width], first[n], first[n])
+        add_up(places[n], fractions[n], tables, factor, row[:pairs], row[pairs:width], first[n], first[n], first[n])
         row[width:] = beside[n]
 
 

@@ -130,18 +130,19 @@ def test_a_composition_has_the_same_bits_wherever_it_stands(network: DenseNetwor
     np.testing.assert_array_equal(forward(places[777:778], fractions[777:778], layers), energies[777:778])
 
 
-def embedding(rng: np.random.Generator, widths: tuple[int, int, int, int]) -> Tables:
-    pairs, linear, root, presence = widths
+def embedding(rng: np.random.Generator, widths: tuple[int, int, int, int, int]) -> Tables:
+    pairs, linear, root, presence, stoichiometry = widths
     drawn = [rng.normal(size=(86, width)) for width in (pairs, pairs, linear)]
-    return checked(
-        Tables(*drawn, rng.normal(size=linear), rng.normal(size=(86, root)), rng.normal(size=(86, presence)))
-    )
+    others = [rng.normal(size=(86, width)) for width in (root, presence)]
+    known, order = np.array([1, 257, 65793]), rng.permutation(86)  # one to three elements, as much of each
+    of_stoichiometries = rng.normal(size=(4, stoichiometry))
+    return checked(Tables(*drawn, rng.normal(size=linear), *others, of_stoichiometries, known, order))
 
 
-@pytest.mark.parametrize("widths", [(48, 32, 16, 8), (5, 0, 7, 9), (0, 6, 0, 3)])
+@pytest.mark.parametrize("widths", [(48, 32, 16, 8, 24), (5, 0, 7, 9, 0), (0, 6, 0, 3, 2)])
 @pytest.mark.parametrize("jump", [None, (0, "projected"), (1, None)])
 def test_an_embedding_that_the_first_layer_absorbs(
-    widths: tuple[int, int, int, int], jump: tuple[int, str | None] | None, rng: np.random.Generator
+    widths: tuple[int, int, int, int, int], jump: tuple[int, str | None] | None, rng: np.random.Generator
 ) -> None:
     """Against the definition: embed, then multiply; tolerances as above, of numbers up to some hundreds."""
     tables, beside = embedding(rng, widths), rng.normal(size=(1100, 11))
@@ -152,6 +153,7 @@ def test_an_embedding_that_the_first_layer_absorbs(
     network = absorb(tables, layers)
     assert (network.absorbed is None) == (jump is not None and jump[0] == 0)
     places, fractions = compositions(1100, rng)
+    fractions[::2] = [0.5, 0.5, 0, 0]
     expected = forward_embedded(places, fractions, beside, network, backend="reference")
     exact = np.concatenate([embed(places, fractions, tables, backend="reference"), beside], axis=1)
     np.testing.assert_array_equal(expected, reference.forward_dense(exact, layers))
@@ -169,7 +171,7 @@ def test_an_embedding_that_the_first_layer_absorbs(
 
 
 def test_embeddings_that_do_not_fit(rng: np.random.Generator) -> None:
-    tables = embedding(rng, (5, 4, 3, 2))
+    tables = embedding(rng, (5, 4, 2, 2, 1))
     layers = pack([(np.ones((4, 16)), np.ones(4)), (np.ones((1, 4)), np.ones(1))])
     network, (places, fractions) = absorb(tables, layers), compositions(3, rng)
     with pytest.raises(ValueError, match=r"beside must be \(3, 2\), not \(3, 3\)"):

@@ -77,7 +77,8 @@ def test_a_killed_training_ends_with_the_same_weights(compounds: Path, tmp_path:
             if progress.epoch == die_at:
                 raise Killed
 
-        network = DenseNetwork(plan, encoding.before_training(data.fractions[:1]).shape[1], recipe.dropout, recipe.seed)
+        inputs, known = encoding.before_training(data.fractions[:1]).shape[1], len(encoding.known)
+        network = DenseNetwork(plan, inputs, recipe.dropout, recipe.seed, known=known)
         training.train(network, data, encoding, chosen, recipe, checkpoint, report)
         return network.state_dict()
 

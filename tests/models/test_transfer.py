@@ -1,9 +1,12 @@
 """Weights that come back from a file to learn again, and errors by kind of compound."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from matscreen import models
@@ -13,6 +16,7 @@ from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import Encoding, fit_encoding
 from matscreen.models.errors import InputError
 from matscreen.models.evaluation import predictions, report
+from matscreen.models.files import checksum
 from matscreen.models.fit import fit
 from matscreen.models.member import trained
 from matscreen.models.model import Model, ModelError, save
@@ -31,9 +35,11 @@ def elemnet() -> Model:
 def test_a_network_comes_back_from_its_file(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     plan = ARCHITECTURES[name]
     fractions = rng.dirichlet(np.full(86, 0.02), 200).astype(np.float32)  # else the least of them are 0 only to some
+    fractions[::2] = np.eye(86)[rng.integers(1, 86, 100)] * 0.75
+    fractions[::2, 0] = 0.25  # of two stoichiometries, whether hydrogen is the more electronegative or not
     encoding = fit_encoding(plan.inputs, fractions)
     inputs = torch.from_numpy(encoding.before_training(fractions))
-    network = DenseNetwork(plan, inputs.shape[1], seed=2)
+    network = DenseNetwork(plan, inputs.shape[1], seed=2, known=len(encoding.known))
     with torch.no_grad():
         network(inputs)  # batch norms see something
     path = tmp_path / "m.safetensors"
@@ -56,13 +62,36 @@ def test_a_network_comes_back_from_its_file(name: str, tmp_path: Path, rng: np.r
     assert all(p.requires_grad for p in again.parameters())
 
 
+def test_a_file_from_before_stoichiometries_were_told_apart(tmp_path: Path, rng: np.random.Generator) -> None:
+    plan = replace(ARCHITECTURES["pairnet"], stoichiometry=0)
+    encoding = replace(fit_encoding(plan.inputs, rng.dirichlet(np.full(86, 0.02), 200)), known=np.empty(0, np.int64))
+    path = tmp_path / "old.safetensors"
+    member = trained(DenseNetwork(plan, 86 + 1 + 145, seed=1), encoding)
+    save(path, [member], ELEMNET_ELEMENTS, FORMATION_ENERGY, {"metrics": {}, "network": "pairnet"})
+    tensors, card = safetensors.numpy.load_file(path), json.loads(path.with_suffix(".json").read_text())
+    expected = models.load(path).predict(["LiFePO4", "NaCl"])
+    for name in ("stoichiometry", "known"):
+        del tensors[f"0.input.{name}" if f"0.input.{name}" in tensors else f"input.{name}"]
+    safetensors.numpy.save_file(tensors, path)
+    card["weights_sha256"] = checksum(path)
+    path.with_suffix(".json").write_text(json.dumps(card))
+    old = models.load(path)
+    np.testing.assert_array_equal(old.predict(["LiFePO4", "NaCl"]), expected)
+    network, _ = network_of(old, FORMATION_ENERGY)
+    assert network.embedding
+    assert network.embedding.stoichiometry.shape == (1, 0)
+
+
 @pytest.mark.parametrize("name", ["elemnet", "pairnet"])
 def test_elements_are_mapped_by_symbol(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     few, plan = [26, 8, 3], ARCHITECTURES[name]
     encoding = fit_encoding(plan.inputs, rng.dirichlet(np.full(86, 0.02), 200))
-    network = DenseNetwork(plan, 3 if name == "elemnet" else 3 + 145)
+    if name == "pairnet":
+        encoding = replace(encoding, known=np.array([1, 256 * 256 * 3 + 256 * 2 + 1]))
+    network = DenseNetwork(plan, 3 if name == "elemnet" else 3 + 1 + 145, known=len(encoding.known))
     path = tmp_path / "few.safetensors"
-    save(path, [trained(network, encoding)], few, FORMATION_ENERGY, {"metrics": {}, "network": name})
+    member = trained(network, encoding, elements=few)
+    save(path, [member], few, FORMATION_ENERGY, {"metrics": {}, "network": name})
     model = models.load(path)
     fractions = np.zeros((1, 86), np.float32)
     fractions[0, [ELEMNET_ELEMENTS.index(z) for z in few]] = 2 / 6, 3 / 6, 1 / 6
