@@ -34,7 +34,7 @@ SHARE = 0.5
 """Of the loss, that decomposition energies have with `decomposition=`."""
 
 MODELS = (
-    "random-forest-fractions,random-forest-attributes,xgboost-attributes,elemnet:1,pairnet:3,decomposition=pairnet:3,"
+    "random-forest-fractions,random-forest-attributes,xgboost-attributes,elemnet:1,pairnet:3,decomposition=pairnet:2,"
     "distance=random-forest-fractions,distance=random-forest-attributes,distance=xgboost-attributes,distance=pairnet:1"
 )
 
