@@ -226,15 +226,22 @@ def descriptions(limits: dict[str, float], quick: bool) -> list[Row]:
     learned = [torch.randn(86, width, device="cuda") for width in (256, 256, 256)]
     learned += [torch.randn(256, device="cuda"), *(torch.randn(86, 64, device="cuda") for _ in range(2))]
     left, right, linear, bias, root, presence = learned
+    order = torch.randperm(86, device="cuda").to(torch.int16)
+    keys = embedding.stoichiometry_keys(places, x, order)
+    known = torch.unique(keys)[::2].contiguous()
+    stoichiometry = torch.randn(len(known) + 1, 64, device="cuda")
+    tables_of = embedding.Tables(*learned, stoichiometry, known, order)
+    of_each = embedding.rows(keys, known)
     dense = torch.zeros(count, 86, device="cuda").scatter_add_(1, places.long(), x)
 
     def products() -> torch.Tensor:
         parts = (dense @ left) * (dense @ right), torch.relu(dense @ linear + bias)
-        return torch.cat([*parts, dense.sqrt() @ root, (dense > 0).float() @ presence], dim=1)
+        further = dense.sqrt() @ root, (dense > 0).float() @ presence, stoichiometry[of_each]
+        return torch.cat([*parts, *further], dim=1)
 
-    summed = milliseconds(lambda: embedding.embed(places, x, tuple(learned)), quick)
-    peer = {"dense products, float32": milliseconds(products, quick)}
-    width = 256 + 256 + 64 + 64
+    summed = milliseconds(lambda: embedding.embed(places, x, tables_of), quick)
+    peer = {"dense products, float32, stoichiometries known": milliseconds(products, quick)}
+    width = 256 + 256 + 64 + 64 + 64
     return [
         row("features", f"{count:,}", told, count, "compositions", limits["copy"] / (145 * 8), {"a core": core}),
         row("embedding", f"{count:,} × {width}", summed, count, "compositions", limits["copy"] / (4 * width), peer),

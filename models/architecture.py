@@ -87,13 +87,15 @@ class Embedding(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(N, elements + 1 + A) → (N, 4 width + width of stoichiometries + A)."""
         x, row, beside = inputs.tensor_split((self.elements, self.elements + 1), dim=1)
+        # Of no columns PyTorch has no gradient on a GPU.
+        told = [nn.functional.embedding(row[:, 0].long(), self.stoichiometry)] if self.stoichiometry.numel() else []
         return torch.cat(
             [
                 (x @ self.left) * (x @ self.right),
                 torch.relu(x @ self.linear + self.bias),
                 x.sqrt() @ self.root,
                 (x > 0).to(x.dtype) @ self.presence,
-                nn.functional.embedding(row[:, 0].long(), self.stoichiometry),
+                *told,
                 beside,
             ],
             dim=1,

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from matscreen.models.architecture import ARCHITECTURES
 from matscreen.models.errors import InputError
 from matscreen.models.files import checksum, write_atomically
 from matscreen.models.fit import fit, write_table
@@ -101,7 +102,17 @@ def _finished(
         and all(model.card["data"]["split"].get(name) == value for name, value in kept["split"].items())
         and len(model.members) == members
         and model.target.properties == properties
+        and (start is not None or _as_planned(model, architecture))
     )
     if not same:
-        raise InputError(f"{file} is of another recipe or data set; remove it or train elsewhere")
+        raise InputError(f"{file} is of another recipe, network or data set; remove it or train elsewhere")
     return model
+
+
+def _as_planned(model: Model, architecture: str) -> bool:
+    """Whether its layers are those that a network of this name has today."""
+    plan, member = ARCHITECTURES[architecture], model.members[0]
+    tables = member.encoding.tables
+    widths = (tables.linear.shape[1], tables.stoichiometry.shape[1]) if tables else (0, 0)
+    layers = tuple(len(bias) for bias in member.layers.biases[:-1])
+    return layers == plan.widths and widths == (plan.embedding, plan.stoichiometry)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from matscreen.kernels import embedding
 from matscreen.kernels.backend import Backend
-from matscreen.kernels.embedding import Tables, rows, stoichiometry_keys
 from matscreen.kernels.features import attribute_slopes, composition_features
 from matscreen.kernels.mlp import Layers
 from matscreen.models.device import here
@@ -28,7 +28,9 @@ def slopes(
     """How what a model predicts changes as atoms of a composition x become atoms of one of its elements.
 
     The slope towards element k is d/dt f((1 − t) x + t e_k) at t = 0, that is g_k − Σ x_j g_j with g the gradient of f:
-    the fractions still sum to one, and Σ x_k slope_k = 0. `on_simplex` makes the gradient's projection of it.
+    the fractions still sum to one, and Σ x_k slope_k = 0. `on_simplex` makes the gradient's projection of it. A
+    network that tells stoichiometries apart takes them as they are: its predictions jump where one is left, and that is
+    in no slope.
 
     Parameters
     ----------
@@ -116,10 +118,10 @@ def _gradient(
     return through if by_fractions is None else by_fractions + through
 
 
-def _embedded(learned: Tables, places: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+def _embedded(learned: embedding.Tables, places: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """`kernels.embedding` with a way back to the fractions."""
     tables = {name: torch.from_numpy(table).to(x.device) for name, table in learned._asdict().items()}
-    keys = stoichiometry_keys(places.cpu().numpy(), x.detach().cpu().numpy(), learned.order)
+    keys = embedding.stoichiometry_keys(places.cpu().numpy(), x.detach().cpu().numpy(), learned.order)
 
     def summed(name: str, weights: torch.Tensor) -> torch.Tensor:
         return torch.einsum("nk,nkw->nw", weights, tables[name][places])
@@ -132,7 +134,7 @@ def _embedded(learned: Tables, places: torch.Tensor, x: torch.Tensor) -> torch.T
             torch.relu(summed("linear", x) + tables["bias"]),
             summed("root", root),
             summed("presence", there.to(x.dtype)),
-            tables["stoichiometry"][torch.from_numpy(rows(keys, learned.known)).to(x.device)],
+            tables["stoichiometry"][torch.from_numpy(embedding.rows(keys, learned.known)).to(x.device)],
         ],
         dim=1,
     )

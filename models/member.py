@@ -82,7 +82,7 @@ def trained(
     return Member(replace(encoding, tables=tables), layers)
 
 
-_NO_STOICHIOMETRIES = {"stoichiometry": np.zeros((1, 0)), "known": np.empty(0)}
+_NO_STOICHIOMETRIES = {"input.stoichiometry": np.zeros((1, 0)), "input.known": np.empty(0, np.int64)}
 """What files of embeddings do not have that were saved before these told stoichiometries apart."""
 
 
@@ -121,8 +121,11 @@ def from_tensors(
         raise ValueError(f"unknown inputs {kind!r}")
     tables = None
     if kind == "embedding":
-        learned = {name: tensors[f"input.{name}"] for name in embedding.Tables._fields if f"input.{name}" in tensors}
-        tables = embedding.checked(embedding.Tables(**_NO_STOICHIOMETRIES | learned, order=order_of(elements)))
+        given = _NO_STOICHIOMETRIES | dict(tensors)
+        learned = {name: given[f"input.{name}"] for name in embedding.Tables._fields if name != "order"}
+        if len(elements) != len(learned["linear"]):
+            raise ValueError(f"its card lists {len(elements)} elements, its tables have {len(learned['linear'])}")
+        tables = embedding.checked(embedding.Tables(**learned, order=order_of(elements)))
     mean, scale = tensors["input.mean"], tensors["input.scale"]
     width = len(WARD_FEATURE_NAMES)
     if not all(a.shape == (width,) and np.isfinite(a).all() for a in (mean, scale)) or not (scale > 0).all():

@@ -45,6 +45,8 @@ def network_of(
             for field, parameter in network.embedding.named_parameters():
                 table = getattr(encoding.tables, field)
                 mapped = table if field in ("bias", "stoichiometry") else _by_element(model, table)
+                if mapped.shape != parameter.shape:
+                    raise ModelError(f"{model.source} does not hold the embedding of {name}")
                 parameter.copy_(torch.from_numpy(mapped))
         kept = [*(module.dense for module in dense), *([network.last] if target == model.target else [])]
         for at, layer in enumerate(kept):

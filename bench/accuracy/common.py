@@ -17,6 +17,7 @@ from rich.table import Table
 
 from bench.harness import DATA, RESULTS, ROOT, record
 from matscreen.models import Model, load
+from matscreen.models.architecture import ARCHITECTURES
 from matscreen.models.dataset import Dataset
 from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.fit import predictions, train_member, write_table
@@ -109,7 +110,9 @@ def learned(
     """What a network that learnt from `chosen["train"]` predicts for `chosen["test"]`: (N,), kept under `key`."""
     kept = run.work / f"{key}.parquet"
     formulas = [data.formulas[i] for i in chosen["test"]]
-    deciding = repr((network, recipe, start and start.checksum, sorted(data.formulas[i] for i in chosen["train"])))
+    deciding = repr(
+        (ARCHITECTURES[network], recipe, start and start.checksum, sorted(data.formulas[i] for i in chosen["train"]))
+    )
     identity = hashlib.sha256(deciding.encode()).hexdigest()
     if kept.is_file():
         table = pq.read_table(kept)

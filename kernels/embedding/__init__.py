@@ -64,12 +64,17 @@ def stoichiometry_keys(
 
     Parameters
     ----------
-    places, fractions : as in `embed`; fractions may be off by 1e-6
+    places, fractions : as in `embed`; fractions may be off by less than 1e-6
     order : (E,) integer, place of each element by rising electronegativity
 
     Returns
     -------
     (N,) int64; 0 for more than eight elements, and for proportions of no formula unit of up to `MOST_ATOMS` atoms
+
+    Raises
+    ------
+    ValueError
+        As `embed`.
 
     >>> stoichiometry_keys(np.array([[7, 3]]), np.array([[0.6, 0.4]]), np.arange(9)) == 2 + 3 * 256
     array([ True])

@@ -103,7 +103,7 @@ def keys(places, fractions, order, out, count, K, MOST: tl.constexpr, DIGITS: tl
         for k in range(K):
             amount = tl.load(fractions + row * K + k, here, 0.0).to(tl.float64) * atoms
             apart = tl.abs(amount - tl.floor(amount + 0.5))
-            whole = whole & ((amount <= 0) | ((amount > 0.5) & (apart < WHOLE)))
+            whole = whole & (~(amount > 0) | ((amount > 0.5) & (apart < WHOLE)))
         unit = tl.where(whole, atoms, unit)
         atoms += 1
     key = tl.zeros((R,), tl.int64)

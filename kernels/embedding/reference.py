@@ -50,7 +50,7 @@ def _key(order: np.ndarray, fractions: np.ndarray) -> int:
 
 
 def rows(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """(N,) int64: where each key stands among those that are known, len(known) if it does not."""
+    """(N,) int64: where each key (N,) stands among those that are known (S,), which rise; S if it does not."""
     if not len(known):
         return np.zeros(len(keys), np.int64)
     at = np.searchsorted(known, keys)

@@ -38,13 +38,15 @@ class Tables(NamedTuple):
 
 def checked(tables: Tables) -> Tables:
     """The tables in their dtypes, contiguous; ValueError if they do not fit each other or a number is not finite."""
+    if tables.known.dtype.kind not in "iu":
+        raise ValueError(f"known must be integers, not {tables.known.dtype}")
     whole = {"known": np.int64, "order": np.int16}
     given = Tables(*(np.ascontiguousarray(t, whole.get(name, np.float32)) for name, t in tables._asdict().items()))
     rows = len(given.linear)
     if given.left.shape != given.right.shape or given.bias.shape != given.linear.shape[1:]:
         raise ValueError("left and right, or linear and bias, do not fit each other")
-    if given.known.ndim != 1 or not (given.known[1:] > given.known[:-1]).all():
-        raise ValueError("known must be keys of stoichiometries that rise")
+    if given.known.ndim != 1 or not (np.diff(given.known, prepend=0) > 0).all():
+        raise ValueError("known must be keys of stoichiometries, above 0 and rising")
     if given.order.shape != (rows,) or len(np.unique(given.order)) != rows:
         raise ValueError(f"order must give each of {rows} elements a place of its own")
     lengths = {"stoichiometry": len(given.known) + 1} | dict.fromkeys(

@@ -164,8 +164,11 @@ def test_errors(rng: np.random.Generator) -> None:
         checked(learned._replace(root=learned.root[:4]))
     with pytest.raises(ValueError, match="stoichiometry must have 8 rows"):
         checked(learned._replace(stoichiometry=learned.stoichiometry[1:]))
-    with pytest.raises(ValueError, match="keys of stoichiometries that rise"):
-        checked(learned._replace(known=KNOWN[::-1]))
+    for wrong in (KNOWN[::-1], np.r_[KNOWN[:1], KNOWN[:-1]], KNOWN - KNOWN[0]):
+        with pytest.raises(ValueError, match="known must be keys of stoichiometries, above 0 and rising"):
+            checked(learned._replace(known=wrong))
+    with pytest.raises(ValueError, match="known must be integers, not float64"):
+        checked(learned._replace(known=KNOWN * np.nan))
     with pytest.raises(ValueError, match="each of 86 elements a place of its own"):
         checked(learned._replace(order=learned.order // 2))
     with pytest.raises(ValueError, match="linear has a number that is not finite"):

@@ -1,5 +1,6 @@
 """Slopes of predictions: against differences of the definition, exact where a network is known, on the simplex."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,19 @@ def test_elements_that_are_not_there(tmp_path: Path) -> None:
         assert np.isnan(unseen[:, 0, 2]).all()
         own = slopes(untrained(name, tmp_path), elements[:, :2], amounts[:, :2])
         np.testing.assert_allclose(unseen[:, :, :2], own, rtol=1e-5, atol=1e-5 * np.abs(own).max())
+
+
+def test_slopes_stay_within_a_large_stoichiometry(tmp_path: Path) -> None:
+    """A step away from 1 : 99, the largest formula unit that counts, its row is still that of the compound."""
+    model = untrained("pairnet", tmp_path, 1)
+    tables = model.members[0].encoding.tables
+    assert tables
+    known = tables._replace(known=np.array([1 + 256 * 99]), stoichiometry=tables.stoichiometry[-2:] * 100)
+    encoding = replace(model.members[0].encoding, known=known.known, tables=known)
+    model = replace(model, members=(replace(model.members[0], encoding=encoding),))
+    elements, amounts = np.array([[11, 17]], np.uint8), np.array([[1.0, 99.0]])
+    defined = slopes(model, elements, amounts, backend="reference")
+    np.testing.assert_allclose(slopes(model, elements, amounts), defined, atol=1e-3 * np.abs(defined).max())
 
 
 def test_unknown_elements(model: Model) -> None:

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from conftest import write_energies
 from matscreen import models
 from matscreen.models import dataset
+from matscreen.models.architecture import ARCHITECTURES, Architecture
 from matscreen.models.baselines import BASELINES, fitted
 from matscreen.models.crossvalidation import crossvalidate
 from matscreen.models.elements import ATOMIC_NUMBERS
@@ -189,7 +190,7 @@ def test_splits_by_system_and_by_elements(gaps: Path) -> None:
 
 
 def test_cross_validation_predicts_every_compound_once_and_goes_on(
-    compounds: Path, tmp_path: Path, narrow: str
+    compounds: Path, tmp_path: Path, narrow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, recipe = tmp_path / "cv.safetensors", replace(QUICK, epochs=2)
     trained: list[int] = []
@@ -212,6 +213,9 @@ def test_cross_validation_predicts_every_compound_once_and_goes_on(
         crossvalidate(narrow, compounds, out, replace(recipe, batch=16), 3)
     with pytest.raises(InputError, match="another recipe"):
         crossvalidate(narrow, compounds, out, recipe, 3, properties=("volume",))
+    monkeypatch.setitem(ARCHITECTURES, narrow, Architecture(((64, 2), (48, 1), (32, 1), (15, 1))))
+    with pytest.raises(InputError, match="of another recipe, network or data set"):
+        crossvalidate(narrow, compounds, out, recipe, 3)
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -71,15 +71,50 @@ def test_a_file_from_before_stoichiometries_were_told_apart(tmp_path: Path, rng:
     tensors, card = safetensors.numpy.load_file(path), json.loads(path.with_suffix(".json").read_text())
     expected = models.load(path).predict(["LiFePO4", "NaCl"])
     for name in ("stoichiometry", "known"):
-        del tensors[f"0.input.{name}" if f"0.input.{name}" in tensors else f"input.{name}"]
+        del tensors[f"input.{name}"]
     safetensors.numpy.save_file(tensors, path)
     card["weights_sha256"] = checksum(path)
     path.with_suffix(".json").write_text(json.dumps(card))
     old = models.load(path)
     np.testing.assert_array_equal(old.predict(["LiFePO4", "NaCl"]), expected)
-    network, _ = network_of(old, FORMATION_ENERGY)
+    network, given = network_of(old, FORMATION_ENERGY)
     assert network.embedding
     assert network.embedding.stoichiometry.shape == (1, 0)
+    network(torch.from_numpy(given.before_training(np.eye(3, 86)))).sum().backward()
+    del tensors["input.left"]
+    safetensors.numpy.save_file(tensors, path)
+    card["weights_sha256"] = checksum(path)
+    path.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="input.left"):
+        models.load(path)
+
+
+@pytest.mark.parametrize(
+    ("named", "complaint"),
+    [
+        ({"input.known": np.array([2, 1])}, "above 0 and rising"),
+        ({"input.known": np.array([0, 1])}, "above 0 and rising"),
+        ({"input.known": np.array([np.nan, 1.0])}, "must be integers"),
+        ({"input.known": np.array([1, 2, 3])}, "stoichiometry must have 4 rows"),
+        ({"input.stoichiometry": np.zeros((3, 64), np.float32) * np.nan}, "stoichiometry has a number that is not"),
+        ({"input.stoichiometry": np.zeros((3, 63), np.float32)}, "it takes 977 inputs, its card says 976"),
+        ({"input.linear": np.zeros((85, 192), np.float32)}, "its card lists 86 elements, its tables have 85"),
+    ],
+)
+def test_stoichiometries_that_a_damaged_file_holds(
+    named: dict[str, np.ndarray], complaint: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    plan = ARCHITECTURES["pairnet"]
+    encoding = replace(fit_encoding(plan.inputs, rng.dirichlet(np.full(86, 0.02), 200)), known=np.array([1, 257]))
+    path = tmp_path / "m.safetensors"
+    member = trained(DenseNetwork(plan, 86 + 1 + 145, known=2), encoding)
+    save(path, [member], ELEMNET_ELEMENTS, FORMATION_ENERGY, {"metrics": {}, "network": "pairnet"})
+    assert models.load(path)
+    safetensors.numpy.save_file(safetensors.numpy.load_file(path) | named, path)
+    card = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps(card | {"weights_sha256": checksum(path)}))
+    with pytest.raises(ModelError, match=complaint):
+        models.load(path)
 
 
 @pytest.mark.parametrize("name", ["elemnet", "pairnet"])
