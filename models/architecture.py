@@ -63,6 +63,12 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+LEFT_OUT = 0.1
+"""Probability that a network in training is not told a stoichiometry: so the row of all that are not known learns what
+holds of any, not what holds of the rare ones. Four of five quaternaries of a scan have one of which hardly a
+compound is known."""
+
+
 class Embedding(nn.Module):
     """`kernels.embedding` as something to learn, of so many known stoichiometries.
 
@@ -87,8 +93,11 @@ class Embedding(nn.Module):
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(N, elements + 1 + A) → (N, 4 width + width of stoichiometries + A)."""
         x, row, beside = inputs.tensor_split((self.elements, self.elements + 1), dim=1)
-        # Of no columns PyTorch has no gradient on a GPU.
-        told = [nn.functional.embedding(row[:, 0].long(), self.stoichiometry)] if self.stoichiometry.numel() else []
+        told = []
+        if self.stoichiometry.numel():  # of no columns PyTorch has no gradient on a GPU
+            if self.training:
+                row = row.masked_fill(torch.rand_like(row) < LEFT_OUT, len(self.stoichiometry) - 1)
+            told = [nn.functional.embedding(row[:, 0].long(), self.stoichiometry)]
         return torch.cat(
             [
                 (x @ self.left) * (x @ self.right),

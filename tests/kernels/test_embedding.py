@@ -70,9 +70,20 @@ def test_against_torch(rng: np.random.Generator) -> None:
     assert len(np.unique(dense[:, 86])) > 4
     dense[:, 87:] = rng.normal(size=(500, 3))
     with torch.no_grad():
-        expected = module(torch.from_numpy(dense)).numpy()
+        expected = module.eval()(torch.from_numpy(dense)).numpy()
     np.testing.assert_allclose(embed(places, fractions, learned), expected[:, :-3], atol=1e-5)
     np.testing.assert_array_equal(expected[:, -3:], dense[:, 87:])
+
+
+def test_a_network_in_training_is_not_always_told(rng: np.random.Generator) -> None:
+    module = Embedding(86, 4, len(KNOWN), 3, torch.Generator().manual_seed(1))
+    given = torch.zeros(5000, 86 + 1)
+    given[:, 86] = torch.from_numpy(rng.integers(0, len(KNOWN), 5000))
+    with torch.no_grad():
+        learning, told = module.train()(given)[:, -3:], module.eval()(given)[:, -3:]
+    other = (learning == module.stoichiometry[-1]).all(dim=1)
+    assert 0.07 < other.double().mean() < 0.13
+    assert torch.equal(learning[~other], told[~other])
 
 
 def test_a_composition_has_the_same_bits_wherever_it_stands(rng: np.random.Generator) -> None:

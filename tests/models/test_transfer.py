@@ -49,7 +49,7 @@ def test_a_network_comes_back_from_its_file(name: str, tmp_path: Path, rng: np.r
     model = models.load(path)
     again, given = network_of(model, FORMATION_ENERGY)
     with torch.no_grad():
-        found = again(torch.from_numpy(given.before_training(fractions)))[:, 0].numpy()
+        found = again.eval()(torch.from_numpy(given.before_training(fractions)))[:, 0].numpy()
     expected = model.outputs(*dataset.sparse_rows(fractions), backend="reference")[0, :, 0]
     np.testing.assert_allclose(found / np.abs(expected).max(), expected / np.abs(expected).max(), atol=1e-4)
     ours = trained(again, given)
@@ -132,7 +132,7 @@ def test_elements_are_mapped_by_symbol(name: str, tmp_path: Path, rng: np.random
     fractions[0, [ELEMNET_ELEMENTS.index(z) for z in few]] = 2 / 6, 3 / 6, 1 / 6
     mapped, given = network_of(model, FORMATION_ENERGY)
     with torch.no_grad():
-        found = float(mapped(torch.from_numpy(given.before_training(fractions))))
+        found = float(mapped.eval()(torch.from_numpy(given.before_training(fractions))))
     assert found == pytest.approx(float(model.predict(["LiFe2O3"])[0]), rel=1e-4, abs=1e-5)
 
 
