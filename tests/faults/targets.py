@@ -39,6 +39,7 @@ from matscreen.engine.status import status
 from matscreen.engine.xrd.frames import read_frames
 from matscreen.engine.xrd.geometry import read_geometry
 from matscreen.engine.xrd.samples import read_samples
+from matscreen.kernels.embedding import Tables, checked
 from matscreen.kernels.mlp import pack
 from matscreen.models import load
 from matscreen.models.encoding import Encoding
@@ -246,12 +247,19 @@ def _weights(folder: Path) -> dict[str, Target]:
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (folder / "pickle was run",)
 
-    def read(content: bytes, where: Path) -> object:
+    def reader(of: Path) -> Callable[[bytes, Path], object]:
         """Weights whose checksum their card tells, so that nothing but their reader stands in the way."""
-        card = json.loads(tiny.with_suffix(".json").read_text())
-        card["weights_sha256"] = hashlib.sha256(content).hexdigest()
-        _file(where / "m.json", json.dumps(card).encode())
-        return load(_file(where / "m.safetensors", content))
+
+        def read(content: bytes, where: Path) -> object:
+            card = json.loads(of.with_suffix(".json").read_text())
+            card["weights_sha256"] = hashlib.sha256(content).hexdigest()
+            _file(where / "m.json", json.dumps(card).encode())
+            model = load(_file(where / "m.safetensors", content))
+            with np.errstate(all="ignore"):  # numbers may be as large as they like
+                model.predict(["Li2FeO4", "FeO"])
+            return model
+
+        return read
 
     def read_other(content: bytes, where: Path) -> object:
         card = {"architecture": "x", "weights_sha256": hashlib.sha256(content).hexdigest()}
@@ -269,8 +277,16 @@ def _weights(folder: Path) -> dict[str, Target]:
     layers = pack([(rng.normal(size=size), np.zeros(size[0])) for size in ((4, 3), (1, 4))])
     save(tiny, [Member(Encoding(), layers)], [3, 8, 26], FORMATION_ENERGY, {"metrics": {}})
     weights = [tiny.read_bytes(), small, liar, far, pickle.dumps(Hostile()), b""]
+    embedding = folder / "embedding.safetensors"
+    left, right, linear, root, presence = rng.normal(size=(5, 3, 2))
+    learned = left, right, linear, np.zeros(2), root, presence, rng.normal(size=(3, 2))
+    tables = checked(Tables(*learned, np.array([257, 2 + 256 + 65536 * 4]), np.arange(3)))
+    encoding = Encoding("embedding", np.zeros(145), np.ones(145), tables.known, tables)
+    layers = pack([(rng.normal(size=size), np.zeros(size[0])) for size in ((4, tables.width + 145), (1, 4))])
+    save(embedding, [Member(encoding, layers)], [3, 8, 26], FORMATION_ENERGY, {"metrics": {}})
     return {
-        "weights": Target(weights, read),
+        "weights": Target(weights, reader(tiny)),
+        "weights of an embedding": Target([embedding.read_bytes()], reader(embedding)),
         "weights of others": Target(weights, read_other),
         "card.json": Target([tiny.with_suffix(".json").read_bytes()], read_card),
     }

@@ -42,7 +42,17 @@ NAMES = (
         "trial.parquet",
         "log.jsonl",
     ),
-    *("weights", "weights of others", "card.json", "frame.tif", "frame.edf", "frame.cbf", "frame.h5", "geometry.poni"),
+    *(
+        "weights",
+        "weights of an embedding",
+        "weights of others",
+        "card.json",
+        "frame.tif",
+        "frame.edf",
+        "frame.cbf",
+        "frame.h5",
+        "geometry.poni",
+    ),
     *("patterns.h5", "spectra.csv", "spectra.parquet", "spectra.h5"),
 )
 
