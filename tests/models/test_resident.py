@@ -11,6 +11,7 @@ from interpreter import few_bits_as_on_a_device
 from matscreen import models
 from matscreen.engine import CompositionSpace, schema
 from matscreen.kernels.backend import BackendError
+from matscreen.kernels.embedding import checked, stoichiometry_keys
 from matscreen.kernels.mlp import Precision
 from matscreen.models import Model, resident
 from matscreen.models.guard import guard_band
@@ -47,6 +48,34 @@ def test_a_model_predicts_there_what_it_predicts_here(
         np.testing.assert_allclose(found, here, rtol=0, atol={"fp32": 1e-4, "bf16": 0.01}[precision])
     if precision != "fp32":
         assert np.abs(here - exact).max() > 1e-3
+
+
+def test_stoichiometries_are_told_apart_there(
+    compositions: tuple[np.ndarray, np.ndarray], rng: np.random.Generator
+) -> None:
+    """A model that ships, given a row for every second stoichiometry and weights for it."""
+    model = models.load(student_file(models.load().source))
+    (member,), (elements, amounts) = model.members, compositions
+    encoding, layers, tables = member.encoding, member.layers, member.encoding.tables
+    assert tables
+    fractions = amounts / amounts.sum(axis=1, keepdims=True)
+    known = np.unique(stoichiometry_keys(model.places(elements), fractions, tables.order))[::2]
+    assert len(known) > 5
+    told = tables._replace(stoichiometry=rng.normal(size=(len(known) + 1, 3)).astype(np.float32), known=known)
+    end = tables.width - tables.stoichiometry.shape[1]
+    rest = layers.weights[0][tables.width :]
+    drawn = rng.normal(size=(3, rest.shape[1])).astype(np.float32)
+    first = np.ascontiguousarray(np.concatenate([layers.weights[0][:end], drawn, rest]))
+    one = replace(
+        member,
+        encoding=replace(encoding, tables=checked(told), known=known),
+        layers=layers._replace(weights=(first, *layers.weights[1:])),
+    )
+    other = replace(model, members=(one,))
+    found, here, exact = (other.energies(elements, amounts, backend) for backend in ("gpu", "cpu", "reference"))  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-4 * np.abs(exact).max())
+    np.testing.assert_allclose(here, exact, rtol=0, atol=1e-4 * np.abs(exact).max())
+    assert np.abs(exact - model.energies(elements, amounts, "reference")).max() > 0.1
 
 
 def test_an_ensemble_shares_its_attributes(compositions: tuple[np.ndarray, np.ndarray]) -> None:
