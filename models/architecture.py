@@ -65,8 +65,8 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 LEFT_OUT = 0.1
 """Probability that a network in training is not told a stoichiometry: so the row of all that are not known learns what
-holds of any, not what holds of the rare ones. Four of five quaternaries of a scan have one of which hardly a
-compound is known."""
+holds of any, not what holds of the rare ones. Most quaternaries of a scan have one of which hardly a compound is
+known."""
 
 
 class Embedding(nn.Module):

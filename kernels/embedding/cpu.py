@@ -3,8 +3,9 @@
 import numba
 import numpy as np
 
-from matscreen.kernels.embedding.reference import MOST_ATOMS, MOST_ELEMENTS, WHOLE
+from matscreen.kernels.embedding.reference import MOST_ATOMS, MOST_ELEMENTS
 from matscreen.kernels.embedding.tables import Tables
+from matscreen.kernels.features.reference import WHOLE
 
 
 def embed(places: np.ndarray, fractions: np.ndarray, tables: Tables) -> np.ndarray:

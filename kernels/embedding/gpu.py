@@ -6,8 +6,9 @@ import torch
 import triton
 import triton.language as tl
 
-from matscreen.kernels.embedding.reference import MOST_ATOMS, MOST_ELEMENTS, WHOLE
+from matscreen.kernels.embedding.reference import MOST_ATOMS, MOST_ELEMENTS
 from matscreen.kernels.embedding.tables import Tables
+from matscreen.kernels.features.reference import WHOLE
 
 ROWS, COLUMNS = 16, 128
 """Of a program: with four warps sixteen sums a lane."""

@@ -3,12 +3,10 @@
 import numpy as np
 
 from matscreen.kernels.embedding.tables import Tables
+from matscreen.kernels.features.reference import formula_unit
 
 MOST_ATOMS = 100
 """Of a formula unit that counts as one. Slopes are differences over a millionth of the atoms, and must not leave it."""
-
-WHOLE = 1e-4
-"""How far from an integer an amount may be."""
 
 MOST_ELEMENTS = 8
 """Digits of a key."""
@@ -40,13 +38,10 @@ def stoichiometry_keys(places: np.ndarray, fractions: np.ndarray, order: np.ndar
 
 def _key(order: np.ndarray, fractions: np.ndarray) -> int:
     """Of one composition: places by electronegativity and fractions (k,) of its elements."""
-    if len(order) > MOST_ELEMENTS:
+    amounts = formula_unit(fractions)
+    if amounts is None or amounts.min() == 0 or amounts.sum() > MOST_ATOMS or len(order) > MOST_ELEMENTS:
         return 0
-    for atoms in range(1, MOST_ATOMS + 1):
-        amounts = np.rint(fractions * atoms).astype(int)
-        if (amounts > 0).all() and (np.abs(fractions * atoms - amounts) < WHOLE).all():
-            return sum(n * 256**digit for digit, n in enumerate(amounts[np.argsort(order)].tolist()))
-    return 0
+    return sum(n * 256**digit for digit, n in enumerate(amounts[np.argsort(order)].tolist()))
 
 
 def rows(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
