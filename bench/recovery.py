@@ -2,7 +2,8 @@
 
 The hidden ones are compounds on the reference's hull that the model was not trained on (its test part of
 `oqmd_formation_energy.parquet`). By distance to the hull of known phases, the same with what charges balance first, and
-by distance to the hull of known phases and all other predictions; against a random order and charge balance alone.
+by distance to the hull of known phases and all other predictions, and by what speaks for them (`engine.likelihood`);
+against a random order and charge balance alone.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import pyarrow as pa
 from bench.harness import DATA, RESULTS, publish
 from matscreen import models
 from matscreen.engine import CompositionSpace, PhaseTable, screen
+from matscreen.engine.likelihood import WEIGHTS, log_odds, terms
 from matscreen.kernels.hull import decomposition_energies
 from matscreen.models.dataset import load_clean
 from matscreen.models.elements import SYMBOLS
@@ -21,13 +23,19 @@ from matscreen.models.formula import composition_arrays, format_formula, reduced
 from matscreen.models.pictures import figure, save_figure
 from matscreen.models.split import Split, parts
 
+SOURCE = "oqmd_formation_energy.parquet"
 HIDDEN = 200
+PREDICTED = 2
+"""Of the terms of `log_odds`; the others need no network."""
+
 MOST_ATOMS = 10
 THRESHOLDS = (0.0, 0.05, 0.1, 0.2, 0.3)
 TOPS = (1, 2, 3, 5, 10, 20, 50, 100)
 ORDERS = {
     "hull distance": "C0-",
     "the same, balanced charges first": "C2-",
+    "likeliest first": "C3-",
+    "likeliest first, predictions left out": "C3:",
     "distance to the hull of all predictions": "C4-",
     "charge balance alone": "C1--",
     "random": "k:",
@@ -56,6 +64,22 @@ def without(phases: PhaseTable, hidden: set[str]) -> PhaseTable:
     return PhaseTable.from_table("oqmd-legacy with gaps", phases.table.filter(pa.array(keep)))
 
 
+def unseen(part: str) -> set[str]:
+    """Formulas of a part of `oqmd_formation_energy.parquet` that no member of the default model learnt from."""
+    data, _ = load_clean(DATA / SOURCE)
+    elements, amounts = composition_arrays([data.formulas[i] for i in parts(data, Split())[part]])
+    return {format_formula(e, reduced(n)) for e, n in zip(elements.tolist(), amounts.tolist(), strict=True)}
+
+
+def unknown(hidden: dict[str, Any], left: PhaseTable, model: models.Model) -> tuple[pa.Table, int]:
+    """Candidates of the system of a hidden compound that `left` does not hold, all of them, and its row."""
+    symbols = [SYMBOLS[z] for z in hidden["elements"]]
+    space = CompositionSpace(symbols, range(2, len(symbols) + 1), MOST_ATOMS)
+    table = pa.Table.from_batches([screen(space[:], model, left, EVERYTHING)])
+    table = table.filter(pa.array(~np.isin(table["formula"].to_pylist(), left.table["formula"].to_pylist())))
+    return table, table["formula"].to_pylist().index(hidden["formula"])
+
+
 def _among_predictions(table: pa.Table, phases: PhaseTable, system: list[int]) -> np.ndarray:
     """Distance of each new composition to the hull of the known phases and of all other new ones."""
     known = [r for r in phases.table.to_pylist() if len(r["elements"]) > 1 and set(r["elements"]) <= set(system)]
@@ -72,48 +96,39 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default=models.model.DEFAULT)
     given = parser.parse_args()
-    source = DATA / "oqmd_formation_energy.parquet"
-    if not source.is_file():
-        print(f"recovery: not measured, {source} is not there (it says what the model has not seen)")
+    if not (DATA / SOURCE).is_file():
+        print(f"recovery: not measured, {DATA / SOURCE} is not there (it says what the model has not seen)")
         return
-    data, _ = load_clean(source)
-    unseen_rows = parts(data, Split())["test"]
-    elements, amounts = composition_arrays([data.formulas[i] for i in unseen_rows])
-    unseen = {format_formula(e, reduced(n)) for e, n in zip(elements.tolist(), amounts.tolist(), strict=True)}
     model, phases = models.load(given.model), PhaseTable.load()
-    hidden = chosen(phases, unseen, given.hidden, given.seed)
+    hidden = chosen(phases, unseen("test"), given.hidden, given.seed)
     names = {row["formula"] for row in hidden}
     left = without(phases, names)
-    known = set(left.table["formula"].to_pylist())
     rng = np.random.default_rng(given.seed)
     ranks: dict[str, list[float]] = {name: [] for name in ORDERS}
     distances, sizes, hidden_balanced = [], [], 0
     listed, balanced_in_all = dict.fromkeys(THRESHOLDS, 0), 0
     for number, row in enumerate(hidden, start=1):
-        symbols = [SYMBOLS[z] for z in row["elements"]]
-        space = CompositionSpace(symbols, range(2, len(symbols) + 1), MOST_ATOMS)
-        table = pa.Table.from_batches([screen(space[:], model, left, EVERYTHING)])
-        new = np.array([f not in known for f in table["formula"].to_pylist()])
-        table = table.filter(pa.array(new))
-        formulas = np.array(table["formula"].to_pylist())
-        at = int(np.flatnonzero(formulas == row["formula"])[0])
+        table, at = unknown(row, left, model)
         distance = table["hull_distance_ev_atom"].to_numpy()
         balanced = table["electronegativity_ordered"].to_numpy(zero_copy_only=False)
         among = _among_predictions(table, left, row["elements"])
         # A tie is worth its mean rank: balanced ones come in no order of their own.
         before, tied = (balanced & ~balanced[at]).sum(), (balanced == balanced[at]).sum()
-        better = distance < distance[at]
+        better, likely = distance < distance[at], log_odds(table)
+        alone = terms(table)[:, PREDICTED:] @ list(WEIGHTS.values())[PREDICTED:]
         found_at = (
             1 + better.sum(),
             1 + before + (better & (balanced == balanced[at])).sum(),
+            1 + (likely > likely[at]).sum(),
+            (alone > alone[at]).sum() + ((alone == alone[at]).sum() + 1) / 2,
             1 + (among < among[at]).sum(),
             before + (tied + 1) / 2,
-            rng.integers(1, len(formulas) + 1),
+            rng.integers(1, len(table) + 1),
         )
         for name, rank in zip(ORDERS, found_at, strict=True):
             ranks[name].append(float(rank))
         distances.append(float(distance[at]))
-        sizes.append(len(formulas))
+        sizes.append(len(table))
         hidden_balanced += int(balanced[at])
         balanced_in_all += int(balanced.sum())
         for threshold in THRESHOLDS:

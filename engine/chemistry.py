@@ -8,6 +8,7 @@ import pyarrow as pa
 from pymatgen.core import Composition, Element, Species
 
 from matscreen.engine.analogues import analogues
+from matscreen.engine.likelihood import stable_of_stoichiometry
 from matscreen.engine.reference import PhaseTable
 from matscreen.kernels.charge_balance import charge_neutral, oxidation_states
 from matscreen.models.elements import ELEMNET_ELEMENTS, SYMBOLS
@@ -74,6 +75,7 @@ def chemistry(elements: np.ndarray, amounts: np.ndarray, phases: PhaseTable) -> 
         formulas.take(pa.array(nearest, mask=nearest < 0)).combine_chunks(),
         pa.array(distance, mask=nearest < 0),
         formulas.take(pa.array(alike, mask=alike < 0)).combine_chunks(),
+        pa.array(stable_of_stoichiometry(elements, amounts, phases)),
     ]
 
 

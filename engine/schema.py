@@ -74,6 +74,9 @@ CHEMISTRY = (
         "reference compound with the same amounts of other elements of the same columns",
         nullable=True,
     ),
+    _field(
+        "stable_of_stoichiometry", pa.int32(), "reference compounds on the hull with the same amounts in their formulas"
+    ),
 )
 """What `chemistry` tells of every candidate."""
 

@@ -1,4 +1,4 @@
-"""Which candidates are worth a look: filters on a ranked list, each of which says how many it took."""
+"""Which candidates are worth a look: filters on a ranked list, each of which says how many it took, and its order."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matscreen.engine import schema
+from matscreen.engine.likelihood import log_odds
 from matscreen.kernels.composition_distance import diverse
 from matscreen.models.errors import InputError
 
@@ -16,7 +17,7 @@ ALIKE = 0.1
 
 @dataclass(frozen=True)
 class Filters:
-    """What a shortlist leaves out.
+    """What a shortlist leaves out, and what it begins with.
 
     Attributes
     ----------
@@ -25,6 +26,7 @@ class Filters:
     no_radioactive : what holds an element without a stable isotope
     max_per_system : all but so many of the best of each chemical system; 0 for no such limit
     diverse : what lies within `ALIKE` of a better candidate that is kept
+    likely_first : whether the best are those that most speaks for (`engine.likelihood`), not those furthest below
     """
 
     charge_balanced: bool = False
@@ -32,6 +34,7 @@ class Filters:
     no_radioactive: bool = False
     max_per_system: int = 0
     diverse: bool = False
+    likely_first: bool = False
 
     def __post_init__(self) -> None:
         if self.max_per_system < 0:
@@ -44,7 +47,8 @@ class Filters:
 def shortlist(candidates: pa.Table, filters: Filters) -> tuple[pa.Table, dict[str, int]]:
     """The candidates that pass (`schema.CANDIDATES`, best first, as given), and how many each filter removed.
 
-    Filters on a candidate alone come first, so that limits on how many count only what they leave.
+    Filters on a candidate alone come first, so that limits on how many count only what they leave. InputError as
+    `likelihood.log_odds`.
     """
     removed: dict[str, int] = {}
 
@@ -60,6 +64,8 @@ def shortlist(candidates: pa.Table, filters: Filters) -> tuple[pa.Table, dict[st
         keep("no-f-block", ~holds(candidates, "lanthanide", "actinide"))
     if filters.no_radioactive:
         keep("no-radioactive", ~holds(candidates, "radioactive"))
+    if filters.likely_first:
+        candidates = candidates.take(np.argsort(-log_odds(candidates), kind="stable")).combine_chunks()
     if filters.max_per_system:
         keep("max-per-system", place_in_system(candidates) < filters.max_per_system)
     if filters.diverse:

@@ -51,6 +51,16 @@ class Member:
         return mlp.forward_embedded(places, fractions, standard, self.embedded, backend, precision)
 
 
+def of_stoichiometry(member: Member, key: int) -> Member:
+    """The network, for which every composition has this stoichiometry, or one that it does not know."""
+    if member.encoding.tables is None:
+        return member
+    row = embedding.rows(np.array([key]), member.encoding.known)
+    none = np.empty(0, np.int64)
+    tables = member.encoding.tables._replace(stoichiometry=member.encoding.tables.stoichiometry[row], known=none)
+    return Member(replace(member.encoding, known=none, tables=tables), member.layers)
+
+
 def layer_outputs(member: Member, fractions: np.ndarray) -> list[np.ndarray]:
     """Activations (N, width) float64 of every dense layer, its inputs first, for (N, 86) fractions."""
     if member.encoding.kind == "fractions":

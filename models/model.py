@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from matscreen.models.elements import ATOMIC_NUMBERS, SYMBOLS
 from matscreen.models.errors import InputError
 from matscreen.models.files import is_file, write_atomically
 from matscreen.models.formula import composition_arrays
-from matscreen.models.member import Member, from_tensors, to_tensors
+from matscreen.models.member import Member, from_tensors, of_stoichiometry, to_tensors
 from matscreen.models.target import Target
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -148,6 +148,14 @@ class Model:
         """Error over spread, of formation energies: what 68% of errors stay below in standard deviations of members."""
         told = self.card.get("calibration", {}).get("uncertainty", {})
         return float(told.get("scale", 1.0))
+
+    def of_stoichiometry(self, key: int = 0) -> "Model":
+        """The model, for which every composition has one stoichiometry (`kernels.embedding.stoichiometry_keys`).
+
+        By default one that it does not know. What it predicts does not jump then where whole amounts are left, be it
+        that a compound is doped and keeps its structure, or that something between compounds is looked for.
+        """
+        return replace(self, members=tuple(of_stoichiometry(member, key) for member in self.members), student=None)
 
     def places(self, elements: np.ndarray) -> np.ndarray:
         """(N, K) int32: which of the model's elements each is; 0 in empty places, where fractions are 0.

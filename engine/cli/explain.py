@@ -117,6 +117,8 @@ def _print(one: Explanation, top: int) -> None:
         print("The hull has an edge here: its slopes, and those of the distance, are of going there.")
     if abs(one.jump) > JUMP:
         print(f"Beside it the prediction jumps by {one.jump:+.3f} eV/atom: oxidation states that balance no longer do.")
+    if abs(one.stoichiometry) > JUMP:
+        print(f"Compounds of the same stoichiometry have taught {one.stoichiometry:+.3f} eV/atom of the prediction.")
     print()
 
 

@@ -74,6 +74,14 @@ Diverse = Annotated[
     bool, typer.Option("--diverse", help="List nothing whose fractions of atoms are within 0.1 of a better one's.")
 ]
 
+LikelyFirst = Annotated[
+    bool,
+    typer.Option(
+        "--likely-first",
+        help="List first what known stable compounds speak for: common stoichiometries, charges that balance.",
+    ),
+]
+
 Properties = Annotated[
     list[str] | None,
     typer.Option(

@@ -67,6 +67,7 @@ def make(
     no_radioactive: o.NoRadioactive = False,
     max_per_system: o.MaxPerSystem = 0,
     diverse: o.Diverse = False,
+    likely_first: o.LikelyFirst = False,
 ) -> None:
     """Find structures for the best candidates of a run, and write inputs for them with a manifest."""
     # Here, as everywhere below: these take seconds to load, and other commands do not need them.
@@ -91,7 +92,7 @@ def make(
         jobflow(maker or DEFAULT_MAKER) if to == "jobflow" else quantum_espresso(pseudopotentials or Path())
     )
     fingerprint = rundir.read_config(run).fingerprint
-    filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
+    filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse, likely_first)
     listed, _ = read_shortlist(run, filters, top)
     path = out or run.with_name(f"{run.resolve().name}-queue-{to}")
     own, complaints = from_path(prototypes) if prototypes else ([], [])

@@ -18,12 +18,13 @@ def report(
     no_radioactive: o.NoRadioactive = False,
     max_per_system: o.MaxPerSystem = 0,
     diverse: o.Diverse = False,
+    likely_first: o.LikelyFirst = False,
 ) -> None:
     """Write RUN/report.html, a page that needs no network, and its figures as PNG in RUN/report.
 
     The filters shorten its table of candidates; its counts are of all.
     """
-    filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
+    filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse, likely_first)
     page = write_report(run, filters)
     say(f"figures in {page.parent / 'report'}")
     print(page)

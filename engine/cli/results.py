@@ -26,9 +26,10 @@ def show(
     no_radioactive: o.NoRadioactive = False,
     max_per_system: o.MaxPerSystem = 0,
     diverse: o.Diverse = False,
+    likely_first: o.LikelyFirst = False,
 ) -> None:
     """Show the candidates of a finished run, those furthest below the hull first; of a search the best first."""
-    filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
+    filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse, likely_first)
     config, summary = rundir.read_config(run), rundir.read_summary(run)
     shown, listed = read_shortlist(run, filters, top if top is not None else 20 if form == "table" else None)
     if form == "table" and not (run / RESCREENED).is_file():  # these are counts of the scan
@@ -74,8 +75,9 @@ def read_shortlist(run: Path, filters: Filters, top: int | None) -> tuple[pa.Tab
     if not filters:
         return everything[:top], len(everything)
     found, removed = shortlist(everything, filters)
-    told = ", ".join(f"{name} {count:,}" for name, count in removed.items())
-    say(f"of {len(everything):,} candidates removed: {told}; {len(found):,} are left")
+    if removed:
+        told = ", ".join(f"{name} {count:,}" for name, count in removed.items())
+        say(f"of {len(everything):,} candidates removed: {told}; {len(found):,} are left")
     return found[:top], len(found)
 
 

@@ -58,6 +58,7 @@ def scan(
     no_radioactive: o.NoRadioactive = False,
     max_per_system: o.MaxPerSystem = 0,
     diverse: o.Diverse = False,
+    likely_first: o.LikelyFirst = False,
     workers: o.Workers = None,
     scheduler: o.Scheduler = None,
     slurm: o.Slurm = 0,
@@ -76,7 +77,7 @@ def scan(
     """
     steady_clock()
     hook = Hook(then, webhook)
-    filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse)
+    filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse, likely_first)
     space = o.make_space(elements, arity, max_atoms, require, exclude)
     network = o.open_model(model)
     wanted = [parse(text) for text in properties or []]

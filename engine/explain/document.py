@@ -41,6 +41,7 @@ def document(one: Explanation, top: int) -> dict[str, Any]:
         "uncertainty_ev_atom": number(one.uncertainty),
         "hull_energy_ev_atom": number(one.hull),
         "jump_ev_atom": number(one.jump),
+        "stoichiometry_ev_atom": number(one.stoichiometry),
         "hull_has_an_edge": one.edge,
         "slopes": [
             {

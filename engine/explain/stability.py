@@ -7,7 +7,9 @@ import numpy as np
 from matscreen.engine.reference import PhaseTable
 from matscreen.kernels import hull
 from matscreen.models import Model, gradients
+from matscreen.models.dataset import fraction_matrix
 from matscreen.models.elements import SYMBOLS
+from matscreen.models.encoding import stoichiometries
 from matscreen.models.errors import InputError
 from matscreen.models.formula import format_formula, parse_formula
 
@@ -116,6 +118,7 @@ class Explanation:
     energy, uncertainty, hull : eV/atom; the uncertainty is NaN of a single network
     jump : eV/atom by which the prediction differs a little beside the composition, more than its slopes explain: to a
         network of attributes oxidation states balance here, and there no longer
+    stoichiometry : eV/atom that its being a formula of such whole amounts counts for, as learnt from others of those
     edge : whether the hull has one here, as at a known phase: its slopes are then those of going there
     slopes : towards each of its elements, by rising atomic number
     within : the best way that exchanges elements that are there
@@ -128,6 +131,7 @@ class Explanation:
     uncertainty: float
     hull: float
     jump: float
+    stoichiometry: float
     edge: bool
     slopes: tuple[Slope, ...]
     within: Way | None
@@ -138,10 +142,11 @@ def explain(formula: str, model: Model, phases: PhaseTable) -> Explanation:
     """Which way the predicted stability of a composition improves.
 
     Slopes are of the composition as it is, and do not see what jumps: to a network of attributes, whether oxidation
-    states balance. Ways exchange up to a tenth of the atoms and half of those of any element, and everything on them is
-    predicted and compared with the hull anew: within the composition's elements along the steepest direction and from
-    every element to every other; and to every other element that the model and the phases know, from whichever is best
-    replaced. Elements that come in change what the network sees at once, which has no slope.
+    states balance. The stoichiometry stays, as a compound that is doped keeps its structure. Ways exchange up to a
+    tenth of the atoms and half of those of any element, and everything on them is predicted and compared with the hull
+    anew: within the composition's elements along the steepest direction and from every element to every other; and to
+    every other element that the model and the phases know, from whichever is best replaced. Elements that come in
+    change what the network sees at once, which has no slope.
 
     Raises
     ------
@@ -154,6 +159,8 @@ def explain(formula: str, model: Model, phases: PhaseTable) -> Explanation:
     elements = np.array([list(amounts)], np.uint8)
     atoms = float(sum(amounts.values()))
     fractions = np.array([list(amounts.values())]) / atoms
+    unaware = _members(model.of_stoichiometry(), elements, fractions)[:, 0]
+    model = model.of_stoichiometry(int(stoichiometries(fraction_matrix(elements, fractions))[0]))
     members = _members(model, elements, fractions)[:, 0]
     at_hull = float(hull.hull_energies(elements, fractions, phases.index)[0])
     towards = _slopes(model, phases, elements, fractions)
@@ -176,6 +183,7 @@ def explain(formula: str, model: Model, phases: PhaseTable) -> Explanation:
         _spread(model, members[:, None])[0],
         at_hull,
         _jump(model, elements, fractions, towards),
+        float(members.mean() - unaware.mean()),
         abs(sum(slope.fraction * slope.hull for slope in towards)) > FLAT,
         towards,
         max(within, key=lambda path: float(path.gain.max()), default=None),

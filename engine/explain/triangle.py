@@ -34,7 +34,7 @@ class Triangle(NamedTuple):
 
 
 def explain_triangle(corners: Sequence[str], model: Model, phases: PhaseTable) -> Triangle:
-    """Hull distances and their slopes over the mixtures of three formulas.
+    """Hull distances and their slopes over the mixtures of three formulas, all of no known stoichiometry.
 
     InputError if there are not three, if two are the same composition, or for what `explain` refuses.
     """
@@ -50,6 +50,7 @@ def explain_triangle(corners: Sequence[str], model: Model, phases: PhaseTable) -
     ends /= ends.sum(axis=1, keepdims=True)
     if np.linalg.matrix_rank(ends[1:] - ends[0], tol=1e-6) < CORNERS - 1:
         raise InputError(f"{','.join(corners)} are the corners of no triangle: one is a mixture of the others")
+    model = model.of_stoichiometry()
     shares = triangle(GRID)
     fractions = shares @ ends
     listed = np.repeat(union[None].astype(np.uint8), len(fractions), axis=0)

@@ -84,7 +84,7 @@ def test_kinds() -> None:
 
 
 def test_what_is_known_nearby(phases: PhaseTable) -> None:
-    *_, nearest, distance, alike = chemistry(*arrays("NaCl", "Na9Cl10", "KY2F7"), phases)
+    *_, nearest, distance, alike, _ = chemistry(*arrays("NaCl", "Na9Cl10", "KY2F7"), phases)
     assert nearest.to_pylist()[:2] == ["NaCl", "NaCl"]
     assert distance[0].as_py() == 0
     assert distance[1].as_py() == pytest.approx(np.sqrt(2) * (0.5 - 9 / 19))
@@ -102,6 +102,6 @@ def test_an_analogue_is_the_nearest_by_mendeleev_number() -> None:
 
 def test_without_any_known_compound(phases: PhaseTable) -> None:
     empty = PhaseTable("none", [], np.zeros(0), [], {})
-    *_, nearest, distance, alike = chemistry(*arrays("NaCl"), empty)
+    *_, nearest, distance, alike, _ = chemistry(*arrays("NaCl"), empty)
     assert [column[0].as_py() for column in (nearest, distance, alike)] == [None, None, None]
     assert all(len(column) == 0 for column in chemistry(np.zeros((0, 4), np.uint8), np.zeros((0, 4), np.uint8), phases))

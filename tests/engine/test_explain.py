@@ -15,6 +15,8 @@ from matscreen.engine.explain.pictures import triangle
 from matscreen.engine.explain.stability import MOST, STEPS, explain
 from matscreen.engine.explain.triangle import explain_triangle
 from matscreen.models import Model
+from matscreen.models.dataset import fraction_matrix
+from matscreen.models.encoding import stoichiometries
 from matscreen.models.errors import InputError
 from matscreen.models.formula import composition_arrays
 
@@ -40,6 +42,7 @@ def test_ways_are_what_is_predicted_there(formula: str, model: Model, phases: Ph
     assert found.uncertainty == pytest.approx(float(model.predict_with_uncertainty([formula])[1][0]), abs=1e-5)
     assert found.hull == pytest.approx(float(phases.hull_energy([formula])[0]), abs=1e-9)
     assert found.within
+    structure = model.of_stoichiometry(int(stoichiometries(fraction_matrix(elements, amounts))[0]))
     here = distance(model, phases, elements[0], start[None])[0]
     for way in (found.within, *found.foreign[:3]):
         np.testing.assert_allclose(way.fractions.sum(axis=1), 1, atol=1e-9)
@@ -47,7 +50,7 @@ def test_ways_are_what_is_predicted_there(formula: str, model: Model, phases: Ph
         before[np.searchsorted(way.elements, elements[0])] = start
         np.testing.assert_allclose(np.abs(way.fractions - before).sum(axis=1) / 2, way.moved, atol=1e-9)
         assert (way.fractions >= (1 - MOST) * before - 1e-9).all()
-        there = distance(model, phases, way.elements, way.fractions)
+        there = distance(structure, phases, way.elements, way.fractions)
         np.testing.assert_allclose(way.change, there - here, atol=2e-5)
         assert set(np.round(way.moved, 9)) <= set(np.round(STEPS, 9)) or len(way.moved) == 1
     assert all(a.gain.max() >= b.gain.max() for a, b in zip(found.foreign, found.foreign[1:], strict=False))
@@ -132,6 +135,21 @@ def test_what_jumps_and_what_has_an_edge_is_told(
     assert "prediction jumps by +0." in said
 
 
+def test_what_a_stoichiometry_counts_for(
+    model: Model, phases: PhaseTable, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a difference of predictions of it and, within rounding, of what is no such formula any more."""
+    spinel, other = explain("MgAl2O4", model, phases), explain("Li1.1037Fe0.9371P1.2113O4.0917", model, phases)
+    assert other.stoichiometry == 0
+    both = model.predict(["CaAl2Te4", "Ca1.01Al1.99Te4"])  # beside which charges do not balance, and
+    without = model.of_stoichiometry().predict(["CaAl2Te4", "Ca1.01Al1.99Te4"])
+    assert both[1] == without[1]
+    assert explain("CaAl2Te4", model, phases).stoichiometry == pytest.approx(float(both[0] - without[0]), abs=1e-6)
+    assert abs(spinel.stoichiometry) > 0.02
+    assert run("explain", "MgAl2O4", "--top", "0") == 0
+    assert f"have taught {spinel.stoichiometry:+.3f} eV/atom" in capsys.readouterr().out
+
+
 def test_a_triangle(model: Model, phases: PhaseTable) -> None:
     corners = ["Li2O", "Fe2O3", "P2O5"]
     found = explain_triangle(corners, model, phases)
@@ -149,7 +167,8 @@ def test_a_triangle(model: Model, phases: PhaseTable) -> None:
         assert slope == pytest.approx((there - here) / step, abs=0.15)
     x = found.shares[row] @ ENDS
     elements = np.array([3, 8, 15, 26], np.uint8)
-    assert found.distance[row] == pytest.approx(distance(model, phases, elements, x[None])[0], abs=2e-5)
+    between = model.of_stoichiometry()
+    assert found.distance[row] == pytest.approx(distance(between, phases, elements, x[None])[0], abs=2e-5)
     for wrong, told in ((corners[:2], "three|3 corners"), (["Li2O", "Li4O2", "P2O5"], "corners of no triangle")):
         with pytest.raises(InputError, match=told):
             explain_triangle(wrong, model, phases)

@@ -1,12 +1,16 @@
 """Filters on a list of candidates, and what they say that they removed."""
 
+import math
+import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from matscreen.engine import CompositionSpace, PhaseTable, screen
+from matscreen.engine import CompositionSpace, PhaseTable, schema, screen
+from matscreen.engine.likelihood import WEIGHTS, log_odds, stable_of_stoichiometry
 from matscreen.engine.shortlist import ALIKE, Filters, holds, place_in_system, shortlist
 from matscreen.models import Model
 from matscreen.models.errors import InputError
@@ -75,8 +79,53 @@ def test_diverse_leaves_no_two_alike(candidates: pa.Table) -> None:
     assert np.sqrt(((left_out[:, None] - x[None]) ** 2).sum(axis=2)).min(axis=1).max() <= ALIKE + 1e-9
 
 
+def test_stoichiometries_are_counted_by_formula(phases: PhaseTable, candidates: pa.Table) -> None:
+    """Formulas are in the order of electronegativity: their numbers alone are left."""
+
+    def numbers(formula: str) -> str:
+        return ",".join(n or "1" for n in re.findall(r"[A-Z][a-z]?([0-9.]*)", formula))
+
+    known = phases.table["formula"].take(pa.array(phases.on_own_hull)).to_pylist()
+    seen = Counter(map(numbers, known))
+    counted = candidates["stable_of_stoichiometry"].to_pylist()
+    assert counted == [seen[numbers(formula)] for formula in candidates["formula"].to_pylist()]
+    assert max(counted) > 500
+    assert min(counted) == 0
+    alone = PhaseTable("elements", ["Fe"], np.zeros(1), ["1"], {})
+    assert stable_of_stoichiometry(*schema.candidate_arrays(candidates), alone).tolist() == [0] * len(candidates)
+
+
+def test_likely_first_is_by_what_speaks_for_them(candidates: pa.Table) -> None:
+    ordered, removed = shortlist(candidates, Filters(likely_first=True))
+    assert removed == {}
+    assert sorted(ordered["id"].to_pylist()) == sorted(candidates["id"].to_pylist())
+    above, unsure, common, balanced, alike = WEIGHTS.values()
+    assert max(above, unsure) < 0 < min(common, balanced, alike)
+    told = [
+        above * row["hull_distance_ev_atom"]
+        + unsure * row["uncertainty_ev_atom"]
+        + common * math.log(1 + row["stable_of_stoichiometry"])
+        + balanced * row["electronegativity_ordered"]
+        + alike * (row["analogue"] is not None)
+        for row in ordered.to_pylist()
+    ]
+    assert told == pytest.approx(sorted(told, reverse=True), abs=1e-6)
+    assert ordered["formula"][:5] != candidates["formula"][:5]
+    first, _ = shortlist(candidates, Filters(likely_first=True, max_per_system=1))
+    best = {row["chemical_system"]: row["formula"] for row in reversed(ordered.to_pylist())}
+    assert set(first["formula"].to_pylist()) == set(best.values())
+    unknown = candidates.set_column(
+        candidates.column_names.index("uncertainty_ev_atom"),
+        "uncertainty_ev_atom",
+        pa.nulls(len(candidates), pa.float32()),
+    )
+    assert np.isfinite(log_odds(unknown)).all()  # a single network has none
+    with pytest.raises(InputError, match="an older version made the run"):
+        shortlist(candidates.drop_columns("stable_of_stoichiometry"), Filters(likely_first=True))
+
+
 def test_nothing_left(candidates: pa.Table) -> None:
-    kept, _ = shortlist(candidates.slice(0, 0), Filters(True, True, True, 1, True))
+    kept, _ = shortlist(candidates.slice(0, 0), Filters(True, True, True, 1, True, True))
     assert len(kept) == 0
     with pytest.raises(InputError, match="--max-per-system"):
         Filters(max_per_system=-1)

@@ -1,0 +1,87 @@
+"""How likely a candidate is the stable compound of its system: what is predicted, and what known ones have in common.
+
+Most of what a network puts far below the hull lies far from what it learnt from. Stable compounds crowd at few
+stoichiometries, at which structures exist; most have an analogue; those with anions balance. A conditional logit, of
+which among the unknown compositions of a system was a hidden compound, weighs that (McFadden 1974; `bench.likelihood`).
+"""
+
+import functools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from matscreen.engine.reference import PhaseTable
+from matscreen.kernels.embedding import stoichiometry_keys
+from matscreen.models.elements import SYMBOLS
+from matscreen.models.encoding import order_of
+from matscreen.models.errors import InputError
+from matscreen.models.formula import composition_arrays
+
+WEIGHTS = {
+    "eV/atom above the hull": -1.3,
+    "eV/atom of uncertainty": -9.2,
+    "ln(1 + stable compounds of the stoichiometry)": 0.56,
+    "charges balance, electronegativities in order": 2.3,
+    "has an analogue": 3.1,
+}
+"""Of the terms of the logarithm of a candidate's odds against the others of its system."""
+
+COUNT = "stable_of_stoichiometry"
+
+
+def stable_of_stoichiometry(elements: np.ndarray, amounts: np.ndarray, phases: PhaseTable) -> np.ndarray:
+    """(N,) int32: compounds on the hull of their system with the same amounts in the order of electronegativity.
+
+    elements, amounts : (N, K), atomic numbers and atoms, 0 in empty places. A composition that is a known compound
+    counts itself
+    """
+    known, counts = _stable(phases)
+    if not len(known):
+        return np.zeros(len(elements), np.int32)
+    keys = _keys(elements, amounts)
+    at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.where(known[at] == keys, counts[at], 0).astype(np.int32)
+
+
+def log_odds(candidates: pa.Table) -> np.ndarray:
+    """(N,) float64: the logarithm of each candidate's odds, but for a constant of its system.
+
+    InputError for candidates of a run whose stoichiometries were not counted.
+    """
+    found: np.ndarray = terms(candidates) @ np.array(list(WEIGHTS.values()))
+    return found
+
+
+def terms(candidates: pa.Table) -> np.ndarray:
+    """(N, 5) float64, in the order of `WEIGHTS`; errors as `log_odds`. A single network's uncertainty counts as 0."""
+    if COUNT not in candidates.column_names:
+        raise InputError(
+            "an older version made the run, which did not count stoichiometries: scan again for this order"
+        )
+
+    def floats(column: pa.ChunkedArray) -> np.ndarray:
+        found: np.ndarray = pc.cast(column, pa.float32()).to_numpy().astype(np.float64)
+        return found
+
+    columns = [
+        candidates["hull_distance_ev_atom"].to_numpy(),
+        floats(candidates["uncertainty_ev_atom"].fill_null(0)),
+        np.log1p(candidates[COUNT].to_numpy()),
+        floats(candidates["electronegativity_ordered"]),
+        floats(candidates["analogue"].is_valid()),
+    ]
+    return np.stack(columns, axis=1)
+
+
+@functools.lru_cache(maxsize=4)
+def _stable(phases: PhaseTable) -> tuple[np.ndarray, np.ndarray]:
+    """Keys of the stoichiometries of compounds on the hull of their system, rising, and how many each has."""
+    formulas = phases.table["formula"].take(pa.array(phases.on_own_hull))
+    keys, counts = np.unique(_keys(*composition_arrays(formulas.to_pylist())), return_counts=True)
+    return keys[keys > 0], counts[keys > 0]
+
+
+def _keys(elements: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+    fractions = amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)
+    return stoichiometry_keys(elements.astype(np.int32), fractions, order_of(range(len(SYMBOLS))))
