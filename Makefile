@@ -30,7 +30,7 @@ setup: .venv/.dev
 	@touch $@
 
 scan: .venv/.run
-	$(BIN)/matscreen scan "$(ELEMENTS)"
+	$(BIN)/matscreen scan "$(ELEMENTS)" --likely-first
 
 # Numba does not notice when a function changes that a cached one calls from another file.
 .venv/.kernels: $(wildcard kernels/*/*.py) | .venv/.dev

@@ -22,7 +22,9 @@ for name in (
     "search",
     "memory",
     "scaling",
+    "likelihood",
     "recovery",
+    "elsewhere",
     "refine",
 ):
     subprocess.run([sys.executable, "-m", f"bench.{name}"], check=True)

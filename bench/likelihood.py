@@ -10,8 +10,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from bench.harness import publish
-from bench.recovery import chosen, unknown, unseen, without
+from bench.harness import DATA, publish
+from bench.recovery import SOURCE, chosen, unknown, unseen, without
 from matscreen.engine import PhaseTable
 from matscreen.engine.likelihood import WEIGHTS, terms
 from matscreen.models import load
@@ -51,6 +51,9 @@ def fitted(choices: Choices) -> tuple[np.ndarray, float]:
 
 
 def main() -> None:
+    if not (DATA / SOURCE).is_file():
+        print(f"likelihood: not measured, {DATA / SOURCE} is not there (it says what the model has not seen)")
+        return
     model, phases = load(), PhaseTable.load()
     hidden = chosen(phases, unseen("validation"), MOST, 0)
     left = without(phases, {row["formula"] for row in hidden})

@@ -1,8 +1,10 @@
 """How likely a candidate is the stable compound of its system: what is predicted, and what known ones have in common.
 
 Most of what a network puts far below the hull lies far from what it learnt from. Stable compounds crowd at few
-stoichiometries, at which structures exist; most have an analogue; those with anions balance. A conditional logit, of
-which among the unknown compositions of a system was a hidden compound, weighs that (McFadden 1974; `bench.likelihood`).
+stoichiometries, at which structures exist; most have an analogue; two thirds of those with anions balance. A
+conditional logit, of which among the unknown compositions of a system was a hidden compound, weighs that (McFadden
+1974; `bench.likelihood`). It knows nothing of how likely a system is to have one at all: to compare systems by it is to
+take them for equally likely.
 """
 
 import functools
@@ -12,9 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matscreen.engine.reference import PhaseTable
-from matscreen.kernels.embedding import stoichiometry_keys
-from matscreen.models.elements import SYMBOLS
-from matscreen.models.encoding import order_of
+from matscreen.models.encoding import stoichiometries
 from matscreen.models.errors import InputError
 from matscreen.models.formula import composition_arrays
 
@@ -33,13 +33,13 @@ COUNT = "stable_of_stoichiometry"
 def stable_of_stoichiometry(elements: np.ndarray, amounts: np.ndarray, phases: PhaseTable) -> np.ndarray:
     """(N,) int32: compounds on the hull of their system with the same amounts in the order of electronegativity.
 
-    elements, amounts : (N, K), atomic numbers and atoms, 0 in empty places. A composition that is a known compound
-    counts itself
+    elements, amounts : (N, K), atomic numbers and atoms, 0 in empty places. A known compound counts itself; what has no
+    key (`kernels.embedding.stoichiometry_keys`: more than eight elements, too many atoms) has no such compounds
     """
     known, counts = _stable(phases)
     if not len(known):
         return np.zeros(len(elements), np.int32)
-    keys = _keys(elements, amounts)
+    keys = stoichiometries(elements, amounts)
     at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
     return np.where(known[at] == keys, counts[at], 0).astype(np.int32)
 
@@ -59,29 +59,19 @@ def terms(candidates: pa.Table) -> np.ndarray:
         raise InputError(
             "an older version made the run, which did not count stoichiometries: scan again for this order"
         )
-
-    def floats(column: pa.ChunkedArray) -> np.ndarray:
-        found: np.ndarray = pc.cast(column, pa.float32()).to_numpy().astype(np.float64)
-        return found
-
     columns = [
-        candidates["hull_distance_ev_atom"].to_numpy(),
-        floats(candidates["uncertainty_ev_atom"].fill_null(0)),
-        np.log1p(candidates[COUNT].to_numpy()),
-        floats(candidates["electronegativity_ordered"]),
-        floats(candidates["analogue"].is_valid()),
+        candidates["hull_distance_ev_atom"],
+        candidates["uncertainty_ev_atom"].fill_null(0),
+        pc.log1p(candidates[COUNT]),
+        candidates["electronegativity_ordered"].cast(pa.int8()),
+        candidates["analogue"].is_valid().cast(pa.int8()),
     ]
-    return np.stack(columns, axis=1)
+    return np.stack([column.cast(pa.float64()).to_numpy() for column in columns], axis=1)
 
 
 @functools.lru_cache(maxsize=4)
 def _stable(phases: PhaseTable) -> tuple[np.ndarray, np.ndarray]:
     """Keys of the stoichiometries of compounds on the hull of their system, rising, and how many each has."""
-    formulas = phases.table["formula"].take(pa.array(phases.on_own_hull))
-    keys, counts = np.unique(_keys(*composition_arrays(formulas.to_pylist())), return_counts=True)
+    formulas = phases.table["formula"].take(pa.array(phases.on_own_hull)).unique()  # some stand there twice
+    keys, counts = np.unique(stoichiometries(*composition_arrays(formulas.to_pylist())), return_counts=True)
     return keys[keys > 0], counts[keys > 0]
-
-
-def _keys(elements: np.ndarray, amounts: np.ndarray) -> np.ndarray:
-    fractions = amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)
-    return stoichiometry_keys(elements.astype(np.int32), fractions, order_of(range(len(SYMBOLS))))

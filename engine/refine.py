@@ -65,7 +65,8 @@ def refine(run: Path, top: int, max_atoms: int, advance: Callable[[], None] = la
     than the run's grid has, up to `max_atoms`, are predicted, and those that differ by an atom: the lowest of each
     candidate is kept if it is lower than the candidate itself. A run that wanted balanced charges, or values of
     properties, gets no others. What a network of attributes says on the way is of charges that do not balance, however
-    little the fractions differ from such as do, and of no known stoichiometry; what it says of whole formulas is not.
+    little the fractions differ from such as do; what it says of whole formulas is not. Where it tells stoichiometries
+    apart, the way is of an unknown one but for its start: with all of it so, less was found (`bench.refine`).
 
     `advance` is called after every step, at most `ROUNDS` times. InputError for numbers that cannot be; errors of
     `rundir.open_candidates`.
@@ -82,8 +83,7 @@ def refine(run: Path, top: int, max_atoms: int, advance: Callable[[], None] = la
     job = reopen(run, config)
     elements, amounts = schema.candidate_arrays(candidates)
     start = amounts / amounts.sum(axis=1, keepdims=True)
-    between = job.model.of_stoichiometry()  # else it would jump where the first step leaves a whole formula
-    ended = _descended(between, job.phases, elements, start, 1 / max_atoms, advance)
+    ended = _descended(job.model, job.phases, elements, start, 1 / max_atoms, advance)
     found = _whole(job, elements, ended, grid, max_atoms)
     table, beyond = _compared(job, candidates, elements, start, found)
     told = {"matscreen": json.dumps({"fingerprint": config.fingerprint, "top": top, "max_atoms": max_atoms})}

@@ -26,7 +26,8 @@ class Filters:
     no_radioactive : what holds an element without a stable isotope
     max_per_system : all but so many of the best of each chemical system; 0 for no such limit
     diverse : what lies within `ALIKE` of a better candidate that is kept
-    likely_first : whether the best are those that most speaks for (`engine.likelihood`), not those furthest below
+    likely_first : whether the best are those that most speaks for (`engine.likelihood`), known compounds last, instead
+        of those furthest below the hull, or that a search was after
     """
 
     charge_balanced: bool = False
@@ -43,9 +44,14 @@ class Filters:
     def __bool__(self) -> bool:
         return self != Filters()
 
+    @property
+    def superlative(self) -> str:
+        """What the first ones are called."""
+        return "likeliest" if self.likely_first else "best"
+
 
 def shortlist(candidates: pa.Table, filters: Filters) -> tuple[pa.Table, dict[str, int]]:
-    """The candidates that pass (`schema.CANDIDATES`, best first, as given), and how many each filter removed.
+    """The candidates that pass (`schema.CANDIDATES`, best first: as given, or likely ones), and how many a filter took.
 
     Filters on a candidate alone come first, so that limits on how many count only what they leave. InputError as
     `likelihood.log_odds`.
@@ -65,12 +71,19 @@ def shortlist(candidates: pa.Table, filters: Filters) -> tuple[pa.Table, dict[st
     if filters.no_radioactive:
         keep("no-radioactive", ~holds(candidates, "radioactive"))
     if filters.likely_first:
-        candidates = candidates.take(np.argsort(-log_odds(candidates), kind="stable")).combine_chunks()
+        order = np.lexsort((-log_odds(candidates), known(candidates)))
+        candidates = candidates.take(order).combine_chunks()
     if filters.max_per_system:
         keep("max-per-system", place_in_system(candidates) < filters.max_per_system)
     if filters.diverse:
         keep("diverse", diverse(*schema.candidate_arrays(candidates), ALIKE))
     return candidates, removed
+
+
+def known(candidates: pa.Table) -> np.ndarray:
+    """(N,) bool: whether each candidate is a compound of the reference."""
+    found: np.ndarray = candidates["nearest_phase_distance"].fill_null(np.inf).to_numpy() < schema.SAME
+    return found
 
 
 def holds(candidates: pa.Table, *kinds: str) -> np.ndarray:

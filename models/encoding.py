@@ -9,7 +9,8 @@ import numpy as np
 from matscreen.kernels import embedding
 from matscreen.kernels.backend import Backend
 from matscreen.kernels.features import WARD_FEATURE_NAMES, standardised, ward_features
-from matscreen.models.elements import ELEMNET_ELEMENTS, FORMULA_ORDER
+from matscreen.models.dataset import sparse_rows
+from matscreen.models.elements import FORMULA_ORDER, SYMBOLS
 
 Kind = Literal["fractions", "attributes", "embedding"]
 
@@ -61,7 +62,7 @@ class Encoding:
         attributes = self.standardised(ward_features(fractions))
         if self.kind == "attributes":
             return attributes
-        row = embedding.rows(stoichiometries(in_float32), self.known)
+        row = embedding.rows(stoichiometries(*sparse_rows(in_float32)), self.known)
         return np.concatenate([in_float32, row[:, None].astype(np.float32), attributes], axis=1)
 
 
@@ -70,14 +71,16 @@ def order_of(elements: Sequence[int]) -> np.ndarray:
     return np.array([FORMULA_ORDER[z] for z in elements], np.int16)
 
 
-ORDER = order_of(ELEMNET_ELEMENTS)
+ORDER = order_of(range(len(SYMBOLS)))
 
 
-def stoichiometries(fractions: np.ndarray) -> np.ndarray:
-    """(N,) int64 keys of `kernels.embedding` of (N, 86) fractions."""
-    width = int((fractions > 0).sum(axis=1).max(initial=1))
-    places = np.argsort(fractions <= 0, axis=1, kind="stable")[:, :width]
-    return embedding.stoichiometry_keys(places, np.take_along_axis(fractions, places, axis=1), ORDER)
+def stoichiometries(elements: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+    """(N,) int64 keys of `kernels.embedding.stoichiometry_keys` of compositions.
+
+    elements, amounts : (N, K), atomic numbers and atoms (or fractions of them), 0 in empty places
+    """
+    fractions = amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)
+    return embedding.stoichiometry_keys(elements.astype(np.int32), fractions, ORDER)
 
 
 LARGEST = 8.0
@@ -102,5 +105,5 @@ def fit_encoding(kind: Kind, fractions: np.ndarray) -> Encoding:
     mean, scale = attributes.mean(axis=0), np.where(varies, scale, 1.0)
     if kind == "attributes":
         return Encoding(kind, mean, scale)
-    keys, count = np.unique(stoichiometries(fractions.astype(np.float32, copy=False)), return_counts=True)
+    keys, count = np.unique(stoichiometries(*sparse_rows(fractions)), return_counts=True)
     return Encoding(kind, mean, scale, keys[(count >= ENOUGH) & (keys > 0)])

@@ -41,8 +41,9 @@ def explain(
     """Tell in which direction predicted stability improves, and by how much before the uncertainty swallows it.
 
     Slopes are of the composition as it is; what an exchange of up to a tenth of its atoms would bring is predicted anew
-    on the way. The uncertainty is what 68% of errors stay below, and the exchanges named are the best of hundreds.
-    Members of an ensemble that agree may be wrong together, the more so the less a composition is like any known one.
+    on the way, as of the same stoichiometry. The uncertainty is what 68% of errors stay below, and the exchanges named
+    are the best of hundreds. Members of an ensemble that agree may be wrong together, the more so the less a
+    composition is like any known one.
     """
     if not formulas and not triangle:
         raise InputError("give formulas, or --triangle with three")

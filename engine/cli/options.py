@@ -78,7 +78,7 @@ LikelyFirst = Annotated[
     bool,
     typer.Option(
         "--likely-first",
-        help="List first what known stable compounds speak for: common stoichiometries, charges that balance.",
+        help="List first what most speaks for: analogues, balanced charges, common stoichiometries, sure predictions.",
     ),
 ]
 

@@ -28,7 +28,7 @@ def show(
     diverse: o.Diverse = False,
     likely_first: o.LikelyFirst = False,
 ) -> None:
-    """Show the candidates of a finished run, those furthest below the hull first; of a search the best first."""
+    """Show the candidates of a finished run, the best first: furthest below the hull, or what a search was after."""
     filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse, likely_first)
     config, summary = rundir.read_config(run), rundir.read_summary(run)
     shown, listed = read_shortlist(run, filters, top if top is not None else 20 if form == "table" else None)
@@ -48,7 +48,7 @@ def show(
         title = f"{run}: {_asked(config)}"
         print_table(title, headers, rows)
         print()
-    print_compositions(shown, form, f"The best {len(shown):,} of {listed:,} candidates (eV/atom)")
+    print_compositions(shown, form, f"The {filters.superlative} {len(shown):,} of {listed:,} candidates (eV/atom)")
 
 
 def _asked(config: RunConfig) -> str:

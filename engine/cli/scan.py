@@ -159,7 +159,7 @@ def _told(bar: RunBar) -> Callable[[Progress], None]:
 
 def _print_run(run: Run, top: int | None, form: str, filters: Filters) -> None:
     shown, listed = read_shortlist(run.path, filters, top if top is not None else 20 if form == "table" else None)
-    print_compositions(shown, form, f"The best {len(shown):,} of {listed:,} candidates (eV/atom)")
+    print_compositions(shown, form, f"The {filters.superlative} {len(shown):,} of {listed:,} candidates (eV/atom)")
     rates = run.summary["throughput"]
     done, seconds = rates["last_session_compositions"], rates["last_session_seconds"]
     speed = f"{done:,} compositions in {seconds:,.1f} s ({done / seconds:,.0f}/s)" if done else "nothing was left to do"

@@ -7,7 +7,6 @@ import numpy as np
 from matscreen.engine.reference import PhaseTable
 from matscreen.kernels import hull
 from matscreen.models import Model, gradients
-from matscreen.models.dataset import fraction_matrix
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.encoding import stoichiometries
 from matscreen.models.errors import InputError
@@ -118,7 +117,7 @@ class Explanation:
     energy, uncertainty, hull : eV/atom; the uncertainty is NaN of a single network
     jump : eV/atom by which the prediction differs a little beside the composition, more than its slopes explain: to a
         network of attributes oxidation states balance here, and there no longer
-    stoichiometry : eV/atom that its being a formula of such whole amounts counts for, as learnt from others of those
+    stoichiometry : eV/atom by which the prediction differs from that of an unknown stoichiometry; 0 where it is unknown
     edge : whether the hull has one here, as at a known phase: its slopes are then those of going there
     slopes : towards each of its elements, by rising atomic number
     within : the best way that exchanges elements that are there
@@ -160,7 +159,7 @@ def explain(formula: str, model: Model, phases: PhaseTable) -> Explanation:
     atoms = float(sum(amounts.values()))
     fractions = np.array([list(amounts.values())]) / atoms
     unaware = _members(model.of_stoichiometry(), elements, fractions)[:, 0]
-    model = model.of_stoichiometry(int(stoichiometries(fraction_matrix(elements, fractions))[0]))
+    model = model.of_stoichiometry(int(stoichiometries(elements, fractions)[0]))
     members = _members(model, elements, fractions)[:, 0]
     at_hull = float(hull.hull_energies(elements, fractions, phases.index)[0])
     towards = _slopes(model, phases, elements, fractions)

@@ -85,6 +85,7 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
             "fingerprint": config.fingerprint,
             "versions": json.loads((path / "run.json").read_text())["versions"],
             "student": bool(config.model["student"]),
+            "likely_first": filters.likely_first,
         },
         "summary": {
             **{key: summary[key] for key in ("compositions", "screened", "throughput")},

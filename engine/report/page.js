@@ -67,7 +67,7 @@ function statesNode(row) {
   return node;
 }
 const COLUMNS = [
-  { head: "", title: goals ? "rank" : "rank by distance", value: (r) => r, cell: (r) => make("td", r + 1, "number note") },
+  { head: "", title: data.run.likely_first ? "rank, what is likely a compound first" : goals ? "rank" : "rank by distance", value: (r) => r, cell: (r) => make("td", r + 1, "number note") },
   { head: "formula", value: (r) => c.formula[r], cell: (r) => { const n = formulaNode(c.formula[r], "td"); n.className = "formula"; return n; } },
   { head: "distance", title: "to the hull, eV/atom", numeric: true, value: (r) => c.distance[r], cell: (r) => make("td", c.distance[r].toFixed(3), "number") },
   { head: "predicted", title: "formation energy, eV/atom", numeric: true, value: (r) => c.energy[r], cell: (r) => make("td", c.energy[r].toFixed(3), "number") },
@@ -146,7 +146,8 @@ function draw() {
   }));
   const removed = Object.entries(data.filters).map(([name, n]) => `${name} ${number(n)}`).join(", ");
   $("shown").textContent = `${number(rows.length)} of ${number(count)} candidates` +
-    (count < summary.candidates ? ` listed here, of ${number(summary.candidates)} in all` : "") + (removed ? `; left out: ${removed}` : "");
+    (count < summary.candidates ? ` listed here, of ${number(summary.candidates)} in all` : "") + (data.run.likely_first ? ", likely compounds first" : "") +
+    (removed ? `; left out: ${removed}` : "");
   $("page").textContent = `page ${page + 1} of ${number(pages)}`;
   $("previous").disabled = page === 0;
   $("next").disabled = page === pages - 1;

@@ -15,7 +15,6 @@ from matscreen.engine.explain.pictures import triangle
 from matscreen.engine.explain.stability import MOST, STEPS, explain
 from matscreen.engine.explain.triangle import explain_triangle
 from matscreen.models import Model
-from matscreen.models.dataset import fraction_matrix
 from matscreen.models.encoding import stoichiometries
 from matscreen.models.errors import InputError
 from matscreen.models.formula import composition_arrays
@@ -42,7 +41,7 @@ def test_ways_are_what_is_predicted_there(formula: str, model: Model, phases: Ph
     assert found.uncertainty == pytest.approx(float(model.predict_with_uncertainty([formula])[1][0]), abs=1e-5)
     assert found.hull == pytest.approx(float(phases.hull_energy([formula])[0]), abs=1e-9)
     assert found.within
-    structure = model.of_stoichiometry(int(stoichiometries(fraction_matrix(elements, amounts))[0]))
+    structure = model.of_stoichiometry(int(stoichiometries(elements, amounts)[0]))
     here = distance(model, phases, elements[0], start[None])[0]
     for way in (found.within, *found.foreign[:3]):
         np.testing.assert_allclose(way.fractions.sum(axis=1), 1, atol=1e-9)
@@ -138,7 +137,7 @@ def test_what_jumps_and_what_has_an_edge_is_told(
 def test_what_a_stoichiometry_counts_for(
     model: Model, phases: PhaseTable, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As a difference of predictions of it and, within rounding, of what is no such formula any more."""
+    """As much as the prediction of the model differs from that of one which knows none."""
     spinel, other = explain("MgAl2O4", model, phases), explain("Li1.1037Fe0.9371P1.2113O4.0917", model, phases)
     assert other.stoichiometry == 0
     both = model.predict(["CaAl2Te4", "Ca1.01Al1.99Te4"])  # beside which charges do not balance, and
@@ -165,10 +164,12 @@ def test_a_triangle(model: Model, phases: PhaseTable) -> None:
         both = np.stack([found.shares[row], ahead]) @ ENDS
         here, there = distance(smooth, phases, np.array([3, 8, 15, 26], np.uint8), both)
         assert slope == pytest.approx((there - here) / step, abs=0.15)
+    row = grid[3, 10, 7]  # a stoichiometry that the model knows, which a triangle does not tell apart
     x = found.shares[row] @ ENDS
     elements = np.array([3, 8, 15, 26], np.uint8)
     between = model.of_stoichiometry()
     assert found.distance[row] == pytest.approx(distance(between, phases, elements, x[None])[0], abs=2e-5)
+    assert abs(found.distance[row] - distance(model, phases, elements, x[None])[0]) > 0.02
     for wrong, told in ((corners[:2], "three|3 corners"), (["Li2O", "Li4O2", "P2O5"], "corners of no triangle")):
         with pytest.raises(InputError, match=told):
             explain_triangle(wrong, model, phases)

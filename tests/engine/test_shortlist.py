@@ -1,5 +1,6 @@
 """Filters on a list of candidates, and what they say that they removed."""
 
+import json
 import math
 import re
 from collections import Counter
@@ -11,7 +12,7 @@ import pytest
 
 from matscreen.engine import CompositionSpace, PhaseTable, schema, screen
 from matscreen.engine.likelihood import WEIGHTS, log_odds, stable_of_stoichiometry
-from matscreen.engine.shortlist import ALIKE, Filters, holds, place_in_system, shortlist
+from matscreen.engine.shortlist import ALIKE, Filters, holds, known, place_in_system, shortlist
 from matscreen.models import Model
 from matscreen.models.errors import InputError
 from matscreen.models.formula import parse_formula
@@ -85,8 +86,7 @@ def test_stoichiometries_are_counted_by_formula(phases: PhaseTable, candidates: 
     def numbers(formula: str) -> str:
         return ",".join(n or "1" for n in re.findall(r"[A-Z][a-z]?([0-9.]*)", formula))
 
-    known = phases.table["formula"].take(pa.array(phases.on_own_hull)).to_pylist()
-    seen = Counter(map(numbers, known))
+    seen = Counter(map(numbers, set(phases.table["formula"].take(pa.array(phases.on_own_hull)).to_pylist())))
     counted = candidates["stable_of_stoichiometry"].to_pylist()
     assert counted == [seen[numbers(formula)] for formula in candidates["formula"].to_pylist()]
     assert max(counted) > 500
@@ -102,7 +102,8 @@ def test_likely_first_is_by_what_speaks_for_them(candidates: pa.Table) -> None:
     above, unsure, common, balanced, alike = WEIGHTS.values()
     assert max(above, unsure) < 0 < min(common, balanced, alike)
     told = [
-        above * row["hull_distance_ev_atom"]
+        -1e9 * (row["nearest_phase_distance"] < schema.SAME)
+        + above * row["hull_distance_ev_atom"]
         + unsure * row["uncertainty_ev_atom"]
         + common * math.log(1 + row["stable_of_stoichiometry"])
         + balanced * row["electronegativity_ordered"]
@@ -120,8 +121,24 @@ def test_likely_first_is_by_what_speaks_for_them(candidates: pa.Table) -> None:
         pa.nulls(len(candidates), pa.float32()),
     )
     assert np.isfinite(log_odds(unknown)).all()  # a single network has none
-    with pytest.raises(InputError, match="an older version made the run"):
+    with pytest.raises(InputError, match="the run is of an older matscreen"):
         shortlist(candidates.drop_columns("stable_of_stoichiometry"), Filters(likely_first=True))
+
+
+def test_known_compounds_are_no_candidates_for_the_first_places(model: Model, phases: PhaseTable) -> None:
+    space = CompositionSpace("Li,Fe,P,O", arity=(2, 3))
+    found = pa.Table.from_batches([screen(space[:], model, phases, threshold=-0.02)])
+    ordered, _ = shortlist(found, Filters(likely_first=True))
+    is_known = known(ordered).tolist()
+    assert 3 < sum(is_known) < len(is_known) - 3
+    assert is_known == sorted(is_known)
+    bare = PhaseTable("elements", ["Fe"], np.zeros(1), ["1"], {})  # to which nothing is near
+    assert not known(pa.Table.from_batches([screen(space[:50], model, bare, threshold=0.0)])).any()
+
+
+def test_the_weights_are_those_that_were_measured() -> None:
+    told = json.loads((Path(__file__).parents[2] / "bench/results/likelihood.json").read_text())["figures"]["weights"]
+    assert {name: float(f"{weight:.2g}") for name, weight in told.items()} == WEIGHTS
 
 
 def test_nothing_left(candidates: pa.Table) -> None:

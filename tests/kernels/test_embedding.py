@@ -14,8 +14,9 @@ from matscreen.kernels.backend import Backend
 from matscreen.kernels.embedding import MOST_ATOMS, Tables, checked, embed, rows, stoichiometry_keys
 from matscreen.models.architecture import Embedding
 from matscreen.models.elements import ATOMIC_NUMBERS, ELEMNET_ELEMENTS, SYMBOLS
-from matscreen.models.encoding import ORDER
+from matscreen.models.encoding import order_of
 
+ORDER = order_of(ELEMNET_ELEMENTS)
 WIDTHS = (48, 32, 16, 8, 24)
 
 
