@@ -57,7 +57,7 @@ def terms(candidates: pa.Table) -> np.ndarray:
     """(N, 5) float64, in the order of `WEIGHTS`; errors as `log_odds`. A single network's uncertainty counts as 0."""
     if COUNT not in candidates.column_names:
         raise InputError(
-            "an older version made the run, which did not count stoichiometries: scan again for this order"
+            "the run is of an older matscreen, which counted no stoichiometries: scan again for this order"
         )
     columns = [
         candidates["hull_distance_ev_atom"],

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -278,7 +279,9 @@ def test_on_the_command_line(run: Callable[..., int], tmp_path: Path, capsys: py
     assert run("search", "Ti-W-C-N-B", "--maximize", "bulk_modulus", "--require-stable", *few, "--out", out) == 0
     first = capsys.readouterr()
     assert "bulk modulus, GPa" in first.out
-    assert "100 compositions looked at" in first.err
+    looked_at = re.search(r"(\d+) compositions looked at", first.err)
+    assert looked_at
+    assert 80 < int(looked_at[1]) <= 100  # a few points may stand for one that was seen
     assert run("resume", out) == 0
     assert "nothing was left to do" in capsys.readouterr().err
     assert run("show", out, "--top", "2") == 0
