@@ -136,6 +136,11 @@ def test_a_day_at_the_command_line(
     assert float(rows[0]["hull_distance_ev_atom"]) == records[0]["hull_distance_ev_atom"]
     assert rows[0]["decomposition"].count("+") == len(records[0]["decomposition"]) - 1
 
+    assert run("show", "run", "--likely-first", "--top", "3") == 0
+    shown = capsys.readouterr()
+    assert re.search(r"The likeliest 3 of \d+ candidates", shown.out)
+    assert "removed" not in shown.err  # nothing was
+
     assert run("show", "run", "--top", "0") == 0
     assert run("resume", "run", "--top", "1") == 0
     assert "nothing was left to do" in capsys.readouterr().err
