@@ -14,7 +14,6 @@ from bench.scan import ELEMENTS
 from matscreen.engine import CompositionSpace, PhaseTable, scan
 from matscreen.engine.shortlist import Filters, shortlist
 from matscreen.models import load
-from matscreen.models.formula import format_formula, parse_formula, reduced
 
 SOURCE = DATA / "mp_formation_energy.parquet"
 FIRST = (20, 100, 500)
@@ -25,25 +24,19 @@ ORDERS = {
 }
 
 
-def canonical(formula: str) -> str:
-    """Reduced, in one order of the elements."""
-    amounts = parse_formula(formula)
-    return format_formula(list(amounts), reduced(list(amounts.values())))
-
-
 def main() -> None:
     if not SOURCE.is_file():
         print(f"elsewhere: not measured, {SOURCE} is not there")
         return
     elsewhere = PhaseTable.read(SOURCE)
-    formulas = [canonical(formula) for formula in elsewhere.table["formula"].to_pylist()]
+    formulas = elsewhere.table["formula"].to_pylist()  # written as candidates are
     known, stable = set(formulas), {formulas[row] for row in elsewhere.on_own_hull.tolist()}
     with tempfile.TemporaryDirectory() as folder:
         run = scan(CompositionSpace(ELEMENTS), model=load(), phases=PhaseTable.load(), out=Path(folder) / "run")
         candidates = run.candidates
     figures = {}
     for name, filters in ORDERS.items():
-        listed = [canonical(formula) for formula in shortlist(candidates, filters)[0]["formula"].to_pylist()]
+        listed = shortlist(candidates, filters)[0]["formula"].to_pylist()
         figures[name] = {
             str(n): {
                 "known": sum(f in known for f in listed[:n]),

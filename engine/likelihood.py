@@ -1,10 +1,10 @@
 """How likely a candidate is the stable compound of its system: what is predicted, and what known ones have in common.
 
 Most of what a network puts far below the hull lies far from what it learnt from. Stable compounds crowd at few
-stoichiometries, at which structures exist; most have an analogue; two thirds of those with anions balance. A
-conditional logit, of which among the unknown compositions of a system was a hidden compound, weighs that (McFadden
-1974; `bench.likelihood`). It knows nothing of how likely a system is to have one at all: to compare systems by it is to
-take them for equally likely.
+stoichiometries, at which structures exist; most have an analogue; of those with anions most balance. A conditional
+logit, of which among the unknown compositions of a system was a hidden compound, weighs that (McFadden 1974;
+`bench.likelihood`). It knows nothing of how likely a system is to have one at all: to compare systems by it is to take
+them for equally likely.
 """
 
 import functools
