@@ -2,7 +2,8 @@
 
 Also how much of its band each candidate needed: one that took more than all of it would be lost.
 
-Chunks are drawn evenly from all 446,597,140 compositions of 86 elements; one core. `--compositions` sets how many.
+Chunks are drawn evenly from all 446,597,140 compositions of 86 elements; one core. `--compositions` sets how many,
+`--threshold` how far below the hull a candidate lies, eV/atom.
 """
 
 import argparse
@@ -31,20 +32,22 @@ def largest_rate(lost: int, seen: int) -> float:
     return float(beta.ppf(0.95, lost + 1, seen - lost)) if seen > lost else 1.0
 
 
-def needed(candidates: pa.RecordBatch, chunk: pa.RecordBatch, student: Look) -> np.ndarray:
+def needed(candidates: pa.RecordBatch, chunk: pa.RecordBatch, student: Look, threshold: float) -> np.ndarray:
     """(n,) share of its band that the student of a chunk's candidates took, 0 where it put them below the threshold."""
     ids, elements, amounts = schema.composition_arrays(chunk)
     rows = np.searchsorted(ids, candidates["id"].to_numpy())
     elements, amounts = elements[rows], amounts[rows]
     distance = student.predicted(elements, amounts)[0] - candidates["hull_energy_ev_atom"].to_numpy()
-    share: np.ndarray = np.maximum(distance + THRESHOLD, 0) / student.band(elements)
+    share: np.ndarray = np.maximum(distance + threshold, 0) / student.band(elements)
     return share
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.cascade")
     parser.add_argument("--compositions", type=int, default=5_000_000)
-    wanted = parser.parse_args().compositions
+    parser.add_argument("--threshold", type=float, default=THRESHOLD)
+    told = parser.parse_args()
+    wanted, threshold = told.compositions, told.threshold
     torch.set_num_threads(1)
     model, phases, space = models.load(), PhaseTable.load(), CompositionSpace("all")
     if model.student is None:
@@ -54,19 +57,19 @@ def main() -> None:
     starts = np.linspace(0, len(space) - CHUNK, chunks).astype(np.int64)
     warm = space.chunk(0, 2000)
     for exact in (True, False):
-        screen_chunk(warm, model, phases, THRESHOLD, False, exact)
-    first = looks(model, THRESHOLD, 4, False, None)[0]
+        screen_chunk(warm, model, phases, threshold, False, exact)
+    first = looks(model, threshold, 4, False, None)[0]
     seconds, candidates, kept, refined, wrong, shares = {True: 0.0, False: 0.0}, 0, 0, 0, 0, []
     for number, start in enumerate(starts.tolist(), start=1):
         found = {}
         for exact in (True, False):
             began = time.perf_counter()
             chunk = space.chunk(start, start + CHUNK)
-            screened = screen_chunk(chunk, model, phases, THRESHOLD, False, exact)
+            screened = screen_chunk(chunk, model, phases, threshold, False, exact)
             seconds[exact] += time.perf_counter() - began
             found[exact] = set(screened.candidates["id"].to_pylist())
             if exact:
-                shares.append(needed(screened.candidates, chunk, first))
+                shares.append(needed(screened.candidates, chunk, first, threshold))
         refined += screened.refined
         candidates += len(found[True])
         kept += len(found[True] & found[False])
@@ -77,9 +80,10 @@ def main() -> None:
     seen, lost = chunks * CHUNK, candidates - kept
     rate = {exact: seen / taken for exact, taken in seconds.items()}
     publish(
-        "cascade",
+        "cascade" if threshold == THRESHOLD else f"cascade-{threshold:g}",
         {
             "model": model.name,
+            "more than so far below the hull, eV/atom": threshold,
             "compositions": seen,
             "candidates": candidates,
             "candidates lost": lost,

@@ -25,8 +25,8 @@ SHIPPED = Path(__file__).parent / "weights"
 DEFAULT = "pairnet-oqmd"
 ARCHITECTURE = "dense-relu"
 
-ROWS = 1024
-"""Compositions predicted at a time: their inputs stay in the cache, or near it."""
+ROWS = 4096
+"""Compositions predicted at a time: enough that what each call costs does not count, few enough for the cache."""
 
 
 class ModelError(InputError):
