@@ -36,7 +36,7 @@ def watched(arguments: tuple[str, ...]) -> tuple[list[tuple[float, int]], float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="a new folder for the run, 4 GB")
+    parser.add_argument("--out", type=Path, required=True, help="a new folder for the run, 2 GB")
     out = parser.parse_args().out
     curve, seconds = watched((*SCAN, "--out", str(out)))
     summary, told = json.loads((out / "summary.json").read_text()), events(out)
