@@ -3,15 +3,21 @@
 Its compounds were no part of the reference, nor of what the weights of `engine.likelihood` were measured on; some of
 them the model has learnt from, as compounds of OQMD.
 
-    python -m bench.elsewhere
+    python -m bench.elsewhere                  # scans what make scan does
+    python -m bench.elsewhere --run runs/all   # of another run
 """
 
+import argparse
 import tempfile
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from bench.harness import DATA, publish
 from bench.scan import ELEMENTS
 from matscreen.engine import CompositionSpace, PhaseTable, scan
+from matscreen.engine.rundir import read_candidates, read_config
 from matscreen.engine.shortlist import Filters, shortlist
 from matscreen.models import load
 
@@ -21,31 +27,45 @@ ORDERS = {
     "distance": Filters(),
     "distance, charges balance": Filters(charge_balanced=True),
     "likeliest first": Filters(likely_first=True),
+    "likeliest first, one of a system": Filters(likely_first=True, max_per_system=1),
 }
 
 
+def count(listed: pa.ChunkedArray, among: pa.Array) -> int:
+    return int(pc.sum(pc.is_in(listed, among)).as_py() or 0)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, help="a finished run; its name is that of the result")
+    path = parser.parse_args().run
     if not SOURCE.is_file():
         print(f"elsewhere: not measured, {SOURCE} is not there")
         return
     elsewhere = PhaseTable.read(SOURCE)
-    formulas = elsewhere.table["formula"].to_pylist()  # written as candidates are
-    known, stable = set(formulas), {formulas[row] for row in elsewhere.on_own_hull.tolist()}
+    known = elsewhere.table["formula"].combine_chunks()  # written as candidates are
+    stable = known.take(pa.array(elsewhere.on_own_hull))
     with tempfile.TemporaryDirectory() as folder:
-        run = scan(CompositionSpace(ELEMENTS), model=load(), phases=PhaseTable.load(), out=Path(folder) / "run")
-        candidates = run.candidates
+        out = path or Path(folder) / "run"
+        if not path:
+            scan(CompositionSpace(ELEMENTS), model=load(), phases=PhaseTable.load(), out=out)
+        candidates, settings = read_candidates(out), read_config(out)
     figures = {}
     for name, filters in ORDERS.items():
-        listed = shortlist(candidates, filters)[0]["formula"].to_pylist()
+        listed = shortlist(candidates, filters)[0]["formula"]
         figures[name] = {
-            str(n): {
-                "known": sum(f in known for f in listed[:n]),
-                "on the hull there": sum(f in stable for f in listed[:n]),
-            }
+            str(n): {"known": count(listed[:n], known), "on the hull there": count(listed[:n], stable)}
             for n in (*FIRST, len(listed))
         }
     publish(
-        "elsewhere", {"elements": ELEMENTS, "compounds": len(known), "stable": len(stable), "of the first": figures}
+        f"elsewhere-{path.name}" if path else "elsewhere",
+        {
+            "elements": ",".join(settings.space["elements"]),
+            "threshold, eV/atom": settings.threshold,
+            "compounds": len(known),
+            "stable": len(stable),
+            "of the first": figures,
+        },
     )
 
 
