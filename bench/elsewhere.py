@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 from bench.harness import DATA, publish
 from bench.scan import ELEMENTS
 from matscreen.engine import CompositionSpace, PhaseTable, scan
-from matscreen.engine.rundir import read_candidates, read_config
-from matscreen.engine.shortlist import Filters, shortlist
+from matscreen.engine.pieces import pieces
+from matscreen.engine.rundir import CANDIDATES, read_config
+from matscreen.engine.shortlist import Filters, columns, places
 from matscreen.models import load
 
 SOURCE = DATA / "mp_formation_energy.parquet"
@@ -31,7 +32,7 @@ ORDERS = {
 }
 
 
-def count(listed: pa.ChunkedArray, among: pa.Array) -> int:
+def count(listed: pa.Array, among: pa.Array) -> int:
     return int(pc.sum(pc.is_in(listed, among)).as_py() or 0)
 
 
@@ -49,10 +50,12 @@ def main() -> None:
         out = path or Path(folder) / "run"
         if not path:
             scan(CompositionSpace(ELEMENTS), model=load(), phases=PhaseTable.load(), out=out)
-        candidates, settings = read_candidates(out), read_config(out)
+        file, settings = out / CANDIDATES, read_config(out)
+        formulas = pa.concat_tables(pieces(file, ["formula"]))["formula"].combine_chunks()
+        lists = {name: places(pieces(file, columns(filters)), filters)[0] for name, filters in ORDERS.items()}
     figures = {}
-    for name, filters in ORDERS.items():
-        listed = shortlist(candidates, filters)[0]["formula"]
+    for name, chosen in lists.items():
+        listed = formulas.take(pa.array(chosen))
         figures[name] = {
             str(n): {"known": count(listed[:n], known), "on the hull there": count(listed[:n], stable)}
             for n in (*FIRST, len(listed))

@@ -39,7 +39,7 @@ class Rescreened:
 
 
 def rescreen(run: Path) -> Rescreened:
-    """Write `rescreened.parquet` (`schema.candidates`) into the run; `current_candidates` reads it from then on.
+    """Write `rescreened.parquet` (`schema.candidates`) into the run; `current_list` is that from then on.
 
     InputError if nothing was calculated yet; errors of `rundir.open_candidates`.
     """
@@ -79,20 +79,20 @@ def with_computed(phases: PhaseTable, computed: PhaseTable) -> PhaseTable:
     return PhaseTable.from_table(f"{phases.name} and computed", pa.concat_tables([phases.table, computed.table]))
 
 
-def current_candidates(run: Path, top: int | None = None) -> tuple[pa.Table, int | None]:
-    """The run's list as it stands, or its `top` best, and how many compounds were calculated since; None if none were.
+def current_list(run: Path) -> tuple[Path, int | None]:
+    """The file with the run's list as it stands, and how many compounds were calculated since; None if none were.
 
-    JobError if the rescreened list is damaged or older than what was calculated.
+    JobError if the rescreened list is damaged or older than what was calculated; errors of `rundir.open_candidates`.
     """
     file = run / RESCREENED
     if not file.is_file():
-        return rundir.read_candidates(run, top), None
+        rundir.open_candidates(run).close()
+        return run / rundir.CANDIDATES, None
     computed, config = read_computed(run), rundir.read_config(run)
     try:
-        table = pq.read_table(file, partitioning=None)
-        told = json.loads((table.schema.metadata or {})[b"matscreen"])
+        told = json.loads((pq.read_schema(file).metadata or {})[b"matscreen"])
     except (pa.ArrowException, OSError, KeyError, ValueError):
         raise JobError(f"{file} is damaged; `matscreen rescreen {run}` makes it anew") from None
     if computed is None or told != {"fingerprint": config.fingerprint, "computed": computed.checksum}:
         raise JobError(f"{file} is older than what was calculated; `matscreen rescreen {run}` makes it anew")
-    return table.replace_schema_metadata(None)[:top], len(computed)
+    return file, len(computed)

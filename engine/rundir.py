@@ -20,6 +20,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -27,10 +28,14 @@ from matscreen.engine import schema
 from matscreen.engine.digested import intact, write_digested
 from matscreen.engine.lock import locked
 from matscreen.engine.merge import KEY, merge
+from matscreen.engine.pieces import pieces, rows_at
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened
 from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import checksum, write_atomically
+
+CANDIDATES = "candidates.parquet"
+"""All of a finished run."""
 
 NO_THRESHOLD = -1000.0
 """eV/atom; the threshold of a run that keeps what lies above the hull too, however far."""
@@ -265,7 +270,7 @@ def set_aside(path: Path, file: Path) -> None:
 def write_candidates(path: Path, fingerprint: str, tables: Iterable[pa.Table]) -> str:
     """Write `candidates.parquet`, a row group a table, of which there is at least one; returns its SHA-256."""
     metadata = {"matscreen": json.dumps({"fingerprint": fingerprint})}
-    file = path / "candidates.parquet"
+    file = path / CANDIDATES
 
     def write(temporary: Path) -> None:
         rest = iter(tables)
@@ -305,7 +310,7 @@ def open_candidates(path: Path) -> pq.ParquetFile:
         The file is damaged.
     """
     config = read_config(path)
-    file = path / "candidates.parquet"
+    file = path / CANDIDATES
     if not file.is_file():
         raise InputError(f"the run in {path} has not ended; continue it with `matscreen resume {path}`")
     summary = read_summary(path)
@@ -315,7 +320,8 @@ def open_candidates(path: Path) -> pq.ParquetFile:
         opened = pq.ParquetFile(file)
         fingerprint = json.loads(opened.schema_arrow.metadata[b"matscreen"])["fingerprint"]
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, error) from None
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise JobError(f"{file} is damaged ({said}); `matscreen resume {path}` makes it anew") from None
     if fingerprint != config.fingerprint:
         raise JobError(f"{file} belongs to another run; `matscreen resume {path}` makes it anew")
     return opened
@@ -323,22 +329,12 @@ def open_candidates(path: Path) -> pq.ParquetFile:
 
 def read_candidates(path: Path, top: int | None = None) -> pa.Table:
     """The run's candidates (`schema.candidates`), or its `top` best; errors as `open_candidates`."""
-    opened = open_candidates(path)
-    tables, missing = [opened.schema_arrow.empty_table()], opened.metadata.num_rows
-    missing = missing if top is None else min(top, missing)
-    try:
-        for group in range(opened.num_row_groups):
-            if missing > 0:
-                tables.append(opened.read_row_group(group).slice(0, missing))
-                missing -= len(tables[-1])
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from None
-    return pa.concat_tables(tables).combine_chunks().replace_schema_metadata(None)
-
-
-def _damaged(path: Path, error: Exception) -> JobError:
-    said = (str(error) or type(error).__name__).splitlines()[0]
-    return JobError(f"{path / 'candidates.parquet'} is damaged ({said}); `matscreen resume {path}` makes it anew")
+    with open_candidates(path) as opened:
+        written = opened.metadata.num_rows
+    file = path / CANDIDATES
+    if top is None:
+        return pa.concat_tables(pieces(file)).combine_chunks()
+    return rows_at(file, np.arange(min(top, written)))
 
 
 _COUNTED = {

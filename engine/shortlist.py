@@ -1,5 +1,6 @@
 """Which candidates are worth a look: filters on a ranked list, each of which says how many it took, and its order."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,12 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matscreen.engine import schema
-from matscreen.engine.likelihood import log_odds
+from matscreen.engine.likelihood import TOLD, log_odds
 from matscreen.kernels.composition_distance import diverse
 from matscreen.models.errors import InputError
 
 ALIKE = 0.1
 """Candidates whose vectors of fractions are this near are alike (Jha 2020, 3.3.9, calls that a match)."""
+
+PLACE, ODDS, KNOWN = "place", "log_odds", "known"
 
 
 @dataclass(frozen=True)
@@ -56,28 +59,66 @@ def shortlist(candidates: pa.Table, filters: Filters) -> tuple[pa.Table, dict[st
     Filters on a candidate alone come first, so that limits on how many count only what they leave. InputError as
     `likelihood.log_odds`.
     """
+    chosen, removed = places([candidates], filters)
+    return candidates.take(pa.array(chosen)).combine_chunks(), removed
+
+
+def places(parts: Iterable[pa.Table], filters: Filters) -> tuple[np.ndarray, dict[str, int]]:
+    """`shortlist` of more candidates than memory holds: the places (N,) of those that pass, best first, and the counts.
+
+    parts : the candidates in pieces, with the columns that `columns` names; of each only what its order needs is kept
+    """
     removed: dict[str, int] = {}
 
-    def keep(name: str, passes: pa.Array | np.ndarray) -> None:
-        nonlocal candidates
-        left = candidates.filter(pa.array(passes) if isinstance(passes, np.ndarray) else passes)
-        removed[name] = len(candidates) - len(left)
-        candidates = left.combine_chunks()
+    def keep(table: pa.Table, name: str, passes: pa.ChunkedArray | np.ndarray) -> pa.Table:
+        left = table.filter(pa.array(passes) if isinstance(passes, np.ndarray) else passes)
+        removed[name] = removed.get(name, 0) + len(table) - len(left)
+        return left
 
-    if filters.charge_balanced:
-        keep("charge-balanced", candidates["electronegativity_ordered"])
-    if filters.no_f_block:
-        keep("no-f-block", ~holds(candidates, "lanthanide", "actinide"))
-    if filters.no_radioactive:
-        keep("no-radioactive", ~holds(candidates, "radioactive"))
+    slim, start = [], 0
+    for given in parts:
+        part = given.append_column(PLACE, pa.array(np.arange(start, start + len(given))))
+        start += len(given)
+        if filters.charge_balanced:
+            part = keep(part, "charge-balanced", part["electronegativity_ordered"])
+        if filters.no_f_block:
+            part = keep(part, "no-f-block", ~holds(part, "lanthanide", "actinide"))
+        if filters.no_radioactive:
+            part = keep(part, "no-radioactive", ~holds(part, "radioactive"))
+        slim.append(_slim(part, filters))
+    left = pa.concat_tables(slim).combine_chunks()
     if filters.likely_first:
-        order = np.lexsort((-log_odds(candidates), known(candidates)))
-        candidates = candidates.take(order).combine_chunks()
+        left = left.take(np.lexsort((-left[ODDS].to_numpy(), left[KNOWN].to_numpy()))).combine_chunks()
     if filters.max_per_system:
-        keep("max-per-system", place_in_system(candidates) < filters.max_per_system)
+        left = keep(left, "max-per-system", place_in_system(left) < filters.max_per_system).combine_chunks()
     if filters.diverse:
-        keep("diverse", diverse(*schema.candidate_arrays(candidates), ALIKE))
-    return candidates, removed
+        left = keep(left, "diverse", diverse(*schema.candidate_arrays(left), ALIKE))
+    return left[PLACE].to_numpy(), removed
+
+
+def columns(filters: Filters) -> set[str]:
+    """Of `schema.CANDIDATES`, what `places` reads."""
+    needed = {"id"}  # a table without columns has no length
+    if filters.charge_balanced:
+        needed.add("electronegativity_ordered")
+    if filters.no_f_block or filters.no_radioactive:
+        needed.add("contains")
+    if filters.likely_first:
+        needed |= {*TOLD, "nearest_phase_distance"}
+    return needed | set(_compared(filters))
+
+
+def _slim(part: pa.Table, filters: Filters) -> pa.Table:
+    """What decides a candidate's place among the others."""
+    told = {PLACE: part[PLACE], **{name: part[name] for name in _compared(filters)}}
+    if filters.likely_first:
+        told |= {ODDS: pa.array(log_odds(part)), KNOWN: pa.array(known(part))}
+    return pa.table(told)
+
+
+def _compared(filters: Filters) -> list[str]:
+    """Columns by which candidates are compared with each other."""
+    return ["chemical_system"] * bool(filters.max_per_system) + ["elements", "amounts"] * filters.diverse
 
 
 def known(candidates: pa.Table) -> np.ndarray:

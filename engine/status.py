@@ -66,7 +66,7 @@ def status(path: Path) -> Status:
     state: State = "interrupted"
     if held_by and not ended:
         state = "running"
-    elif (path / "summary.json").is_file() and (path / "candidates.parquet").is_file() and len(kept) == len(sizes):
+    elif (path / "summary.json").is_file() and (path / rundir.CANDIDATES).is_file() and len(kept) == len(sizes):
         state = "finished"
     elif told and told[-1]["event"] == "failed":
         state = "failed"

@@ -133,7 +133,7 @@ def _check_chunks(path: Path, config: RunConfig, job: Job, candidates: pq.Parque
     merged = merge([c.file for c in chunks if c])
     groups = (candidates.read_row_group(n).replace_schema_metadata(None) for n in range(candidates.num_row_groups))
     if not all(table.equals(group) for table, group in itertools.zip_longest(merged, groups)):
-        raise JobError(f"{path / 'candidates.parquet'} does not hold the candidates of the chunks")
+        raise JobError(f"{path / rundir.CANDIDATES} does not hold the candidates of the chunks")
     return len(chunks)
 
 

@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import typer
 
 from matscreen.engine import rundir
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import heading, print_compositions, print_table, say
-from matscreen.engine.rescreen import RESCREENED, current_candidates
+from matscreen.engine.pieces import pieces, rows_at
+from matscreen.engine.rescreen import RESCREENED, current_list
 from matscreen.engine.rundir import NO_THRESHOLD, RunConfig
-from matscreen.engine.shortlist import Filters, shortlist
+from matscreen.engine.shortlist import Filters, columns, places
 from matscreen.engine.verify import verify as verify_run
 
 RunPath = Annotated[Path, typer.Argument(help="A run directory of `matscreen scan` or `matscreen search`.")]
@@ -33,7 +36,7 @@ def show(
     config, summary = rundir.read_config(run), rundir.read_summary(run)
     shown, listed = read_shortlist(run, filters, top if top is not None else 20 if form == "table" else None)
     if form == "table" and not (run / RESCREENED).is_file():  # these are counts of the scan
-        rows = [
+        counts = [
             (
                 arity,
                 f"{part['compositions']:,}",
@@ -46,7 +49,7 @@ def show(
         ]
         headers = ("elements", "compositions", "systems", "candidates", "systems with one", "")
         title = f"{run}: {_asked(config)}"
-        print_table(title, headers, rows)
+        print_table(title, headers, counts)
         print()
     print_compositions(shown, form, f"The {filters.superlative} {len(shown):,} of {listed:,} candidates (eV/atom)")
 
@@ -67,18 +70,17 @@ def _asked(config: RunConfig) -> str:
 
 def read_shortlist(run: Path, filters: Filters, top: int | None) -> tuple[pa.Table, int]:
     """The run's `top` best candidates (all if None) that pass, said what was removed, and how many pass."""
-    if not filters and not (run / RESCREENED).is_file():
-        return rundir.read_candidates(run, top), rundir.read_summary(run)["candidates"]
-    everything, computed = current_candidates(run)
+    file, computed = current_list(run)
+    count = pq.read_metadata(file).num_rows
     if computed is not None:
-        say(f"rescreened with {computed:,} calculated compounds: {len(everything):,} candidates")
-    if not filters:
-        return everything[:top], len(everything)
-    found, removed = shortlist(everything, filters)
-    if removed:
-        told = ", ".join(f"{name} {count:,}" for name, count in removed.items())
-        say(f"of {len(everything):,} candidates removed: {told}; {len(found):,} are left")
-    return found[:top], len(found)
+        say(f"rescreened with {computed:,} calculated compounds: {count:,} candidates")
+    chosen = np.arange(count)
+    if filters:
+        chosen, removed = places(pieces(file, columns(filters)), filters)
+        if removed:
+            told = ", ".join(f"{name} {number:,}" for name, number in removed.items())
+            say(f"of {count:,} candidates removed: {told}; {len(chosen):,} are left")
+    return rows_at(file, chosen[:top]), len(chosen)
 
 
 def verify(

@@ -16,15 +16,16 @@ from matscreen.engine.computed import read_computed
 from matscreen.engine.explain.document import document
 from matscreen.engine.explain.stability import explain
 from matscreen.engine.merge import KEY
+from matscreen.engine.pieces import pieces, rows_at
 from matscreen.engine.properties import Property
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.report.categories import Counts
-from matscreen.engine.rescreen import RESCREENED, current_candidates, with_computed
+from matscreen.engine.rescreen import RESCREENED, current_list, with_computed
 from matscreen.engine.scan import reopen
 from matscreen.engine.schema import named
 from matscreen.engine.search.pareto import front
 from matscreen.engine.search.run import trace
-from matscreen.engine.shortlist import Filters, shortlist
+from matscreen.engine.shortlist import Filters, places
 from matscreen.engine.summary import Tally, by_arity
 from matscreen.models.calibration import expectation
 
@@ -54,22 +55,24 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
     """
     config, summary = rundir.read_config(path), rundir.read_summary(path)
     computed = read_computed(path) if (path / RESCREENED).is_file() else None
+    file, _ = current_list(path)
     counts, tally, distances = Counts(), Tally(), []
-    kept: list[pa.Table] = []
     occurrences: Counter[str] = Counter()
     matches = dict.fromkeys(MATCHES, 0)
-    for table in _tables(path):
-        counts.count(tally.count(table))
-        seen = pc.value_counts(pc.list_flatten(table["elements"].combine_chunks()))
-        occurrences.update({row["values"]: row["counts"] for row in seen.to_pylist()})
-        distances.append(table["hull_distance_ev_atom"].to_numpy())
-        near = table["nearest_phase_distance"].drop_null().to_numpy()
-        for least in MATCHES:
-            matches[least] += int((near <= least + 1e-9).sum())
-        if filters or sum(len(one) for one in kept) < listed:
-            kept.append(table)
-    shown, removed = shortlist(pa.concat_tables(kept), filters)
-    shown = shown.slice(0, listed)
+
+    def counted() -> Iterator[pa.Table]:
+        for table in pieces(file):
+            counts.count(tally.count(table))
+            seen = pc.value_counts(pc.list_flatten(table["elements"].combine_chunks()))
+            occurrences.update({row["values"]: row["counts"] for row in seen.to_pylist()})
+            distances.append(table["hull_distance_ev_atom"].to_numpy())
+            near = table["nearest_phase_distance"].drop_null().to_numpy()
+            for least in MATCHES:
+                matches[least] += int((near <= least + 1e-9).sum())
+            yield table
+
+    chosen, removed = places(counted(), filters)
+    shown = rows_at(file, chosen[:listed])
     job = reopen(path, config)
     phases = job.phases if computed is None else with_computed(job.phases, computed)
     best = shown["formula"].slice(0, EXPLAINED).to_pylist()
@@ -192,18 +195,6 @@ def _properties(properties: Sequence[Property], shown: pa.Table) -> dict[str, An
         ],
         "front": front(np.column_stack(losses)).astype(int).tolist() if counted else [],
     }
-
-
-def _tables(path: Path) -> Iterator[pa.Table]:
-    """The run's list as it stands, best first, in pieces; at least one."""
-    if (path / RESCREENED).is_file():
-        yield current_candidates(path)[0]
-        return
-    opened = rundir.open_candidates(path)
-    for group in range(opened.num_row_groups):
-        yield opened.read_row_group(group).replace_schema_metadata(None)
-    if not opened.num_row_groups:
-        yield opened.schema_arrow.empty_table().replace_schema_metadata(None)
 
 
 def _phases(phases: PhaseTable, elements: Iterable[int]) -> list[list[Any]]:

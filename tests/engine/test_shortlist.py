@@ -1,5 +1,6 @@
 """Filters on a list of candidates, and what they say that they removed."""
 
+import itertools
 import json
 import math
 import re
@@ -12,7 +13,7 @@ import pytest
 
 from matscreen.engine import CompositionSpace, PhaseTable, schema, screen
 from matscreen.engine.likelihood import WEIGHTS, log_odds, stable_of_stoichiometry
-from matscreen.engine.shortlist import ALIKE, Filters, holds, known, place_in_system, shortlist
+from matscreen.engine.shortlist import ALIKE, Filters, columns, holds, known, place_in_system, places, shortlist
 from matscreen.models import Model
 from matscreen.models.errors import InputError
 from matscreen.models.formula import parse_formula
@@ -139,6 +140,19 @@ def test_known_compounds_are_no_candidates_for_the_first_places(model: Model, ph
 def test_the_weights_are_those_that_were_measured() -> None:
     told = json.loads((Path(__file__).parents[2] / "bench/results/likelihood.json").read_text())["figures"]["weights"]
     assert {name: float(f"{weight:.2g}") for name, weight in told.items()} == WEIGHTS
+
+
+@pytest.mark.parametrize("chosen", [*itertools.product((False, True), repeat=3)])
+def test_pieces_make_the_list_of_the_whole(candidates: pa.Table, chosen: tuple[bool, bool, bool]) -> None:
+    single, compared, likely = chosen
+    filters = Filters(single, single, single, 2 * compared, compared, likely)
+    whole, removed = shortlist(candidates, filters)
+    needed = candidates.select(sorted(columns(filters)))
+    parts = [needed.slice(0, 7), needed.slice(7, 0), needed.slice(7, 300), needed.slice(307)]
+    found, counts = places(parts, filters)
+    assert candidates.take(pa.array(found)).equals(whole)
+    assert counts == removed
+    assert 0 < len(whole) <= len(candidates)
 
 
 def test_nothing_left(candidates: pa.Table) -> None:

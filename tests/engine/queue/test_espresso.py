@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from pymatgen.core import Lattice, Structure
 
@@ -21,7 +22,7 @@ from matscreen.engine.queue.inputs import quantum_espresso
 from matscreen.engine.queue.manifest import read_manifest
 from matscreen.engine.queue.prototypes import aflow
 from matscreen.engine.queue.results import HARTREE_EV
-from matscreen.engine.rescreen import current_candidates, rescreen
+from matscreen.engine.rescreen import current_list, rescreen
 from matscreen.models import Model
 
 PSEUDO = Path("/usr/share/espresso/pseudo")
@@ -93,4 +94,4 @@ def test_a_candidate_through_pw(pseudopotentials: Path, model: Model, tmp_path: 
     assert found.done[0][2] == pytest.approx((total - sum(references)) / 2, abs=1e-6)
     assert -3 < found.done[0][2] < 0  # against atoms on simple cubic lattices
     rescreen(run.path)
-    assert current_candidates(run.path)[0]["formula"].to_pylist() == []
+    assert pq.read_table(current_list(run.path)[0])["formula"].to_pylist() == []

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from pymatgen.core import Composition
 
@@ -13,7 +14,7 @@ from matscreen.engine.computed import read_computed
 from matscreen.engine.queue.ingest import ingest, read_elements
 from matscreen.engine.queue.manifest import Manifest, read_manifest
 from matscreen.engine.report.contents import contents
-from matscreen.engine.rescreen import current_candidates, rescreen
+from matscreen.engine.rescreen import current_list, rescreen
 from matscreen.engine.shortlist import Filters
 from matscreen.models.errors import InputError, JobError
 
@@ -48,7 +49,8 @@ def test_the_loop_is_closed(elements: Path, queue: Path, tmp_path: Path) -> None
     assert read_manifest(queue).entries[0].status == "done"
 
     told = rescreen(run)
-    now, computed = current_candidates(run)
+    file, computed = current_list(run)
+    now = pq.read_table(file)
     assert computed == 1
     assert (told.before, told.now, told.calculated) == (len(before), len(now), 1)
     assert first.formula not in now["formula"].to_pylist()
@@ -71,17 +73,17 @@ def test_the_loop_is_closed(elements: Path, queue: Path, tmp_path: Path) -> None
     assert both is not None
     assert len(both) == 2
     with pytest.raises(JobError, match="older than what was calculated"):
-        current_candidates(run)
+        current_list(run)
     told = rescreen(run)
     above = -0.1 - every.hull_energy([other.formula])[0]
     assert above > 0
     assert told.found == {first.formula: 0.0, other.formula: pytest.approx(above, abs=1e-9)}
     assert told.calculated == 2
-    assert current_candidates(run)[1] == 2
-    page = contents(run, Filters())
-    assert page["candidates"]["formula"] == current_candidates(run)[0]["formula"].to_pylist()
+    assert current_list(run)[1] == 2
+    page, listed = contents(run, Filters()), pq.read_table(current_list(run)[0])
+    assert page["candidates"]["formula"] == listed["formula"].to_pylist()
     assert page["computed"] == sorted({first.formula, other.formula})
-    assert sum(part["candidates"] for part in page["summary"]["by_arity"].values()) == len(current_candidates(run)[0])
+    assert sum(part["candidates"] for part in page["summary"]["by_arity"].values()) == len(listed)
     assert first.formula in {phase[0] for phase in page["phases"]}
 
     whole = (run / "computed.parquet").read_bytes()

@@ -21,7 +21,7 @@ from matscreen.engine.digested import write_digested
 from matscreen.engine.merge import KEY
 from matscreen.engine.properties import Property, parse
 from matscreen.engine.report.contents import contents
-from matscreen.engine.rescreen import current_candidates, rescreen
+from matscreen.engine.rescreen import current_list, rescreen
 from matscreen.engine.rundir import NO_THRESHOLD
 from matscreen.engine.search.goal import STEEP, Goal, fresh, look, losses
 from matscreen.engine.search.run import LATENT, Progress, resume, search
@@ -242,7 +242,7 @@ def test_what_was_calculated_leaves_the_list_in_its_order(
     before = rundir.read_candidates(path)["formula"].to_pylist()
     add_computed(path, {"a": (before[1], float(phases.hull_energy([before[1]])[0]) + 0.1)})
     rescreen(path)
-    assert current_candidates(path)[0]["formula"].to_pylist() == [before[0], *before[2:]]
+    assert pq.read_table(current_list(path)[0])["formula"].to_pylist() == [before[0], *before[2:]]
 
 
 @pytest.mark.parametrize(

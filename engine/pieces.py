@@ -1,0 +1,51 @@
+"""A table of a run that need not fit into memory: a piece at a time, or a few of its rows."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from matscreen.models.errors import JobError
+
+
+def pieces(file: Path, columns: Iterable[str] | None = None) -> Iterator[pa.Table]:
+    """Row groups of a Parquet file, at least one table, with all columns or those of `columns` that it has.
+
+    JobError for a file that is damaged.
+    """
+    with _read(file) as opened:
+        wanted = None if columns is None else list(columns)
+        for group in range(opened.num_row_groups):
+            yield opened.read_row_group(group, wanted).replace_schema_metadata(None)
+        if not opened.num_row_groups:
+            yield opened.schema_arrow.empty_table().replace_schema_metadata(None)
+
+
+def rows_at(file: Path, wanted: np.ndarray) -> pa.Table:
+    """The rows whose places in the file are `wanted` (N,), in that order; errors as `pieces`."""
+    order = np.argsort(wanted, kind="stable")
+    rising = wanted[order]
+    with _read(file) as opened:
+        found, start = [opened.schema_arrow.empty_table()], 0
+        for group in range(opened.num_row_groups):
+            stop = start + opened.metadata.row_group(group).num_rows
+            first, last = np.searchsorted(rising, [start, stop])
+            if first < last:
+                found.append(opened.read_row_group(group).take(pa.array(rising[first:last] - start)))
+            start = stop
+    back = np.argsort(order, kind="stable")
+    return pa.concat_tables(found).take(pa.array(back)).combine_chunks().replace_schema_metadata(None)
+
+
+@contextmanager
+def _read(file: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(file) as opened:
+            yield opened
+    except (pa.ArrowException, OSError) as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        remedy = f"remove it, then `matscreen resume {file.parent}` or `matscreen rescreen {file.parent}` makes it anew"
+        raise JobError(f"{file} is damaged ({said}); {remedy}") from None

@@ -1,0 +1,49 @@
+"""Tables in pieces, and rows out of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from matscreen.engine.pieces import pieces, rows_at
+from matscreen.models.errors import JobError
+
+
+@pytest.fixture
+def table() -> pa.Table:
+    numbers = np.random.default_rng(0).integers(0, 2**62, 1000)
+    return pa.table({"number": numbers, "name": [f"row {n}" for n in numbers]})
+
+
+@pytest.fixture
+def file(table: pa.Table, tmp_path: Path) -> Path:
+    path = tmp_path / "table.parquet"
+    pq.write_table(table.replace_schema_metadata({"from": "elsewhere"}), path, row_group_size=128, compression="zstd")
+    return path
+
+
+def test_pieces_are_the_table(table: pa.Table, file: Path, tmp_path: Path) -> None:
+    found = list(pieces(file))
+    assert [len(one) for one in found] == [*[128] * 7, 104]
+    assert pa.concat_tables(found).equals(table, check_metadata=True)
+    assert [one.column_names for one in pieces(file, ["name", "colour"])] == [["name"]] * 8
+    empty = tmp_path / "empty.parquet"
+    pq.write_table(table.slice(0, 0), empty, row_group_size=1)
+    assert [(len(one), one.schema) for one in pieces(empty)] == [(0, table.schema)]
+
+
+@pytest.mark.parametrize("wanted", [[], [999], [5, 0, 999, 128, 127, 5], list(range(1000)), list(range(999, -1, -1))])
+def test_rows_come_in_the_order_asked_for(wanted: list[int], table: pa.Table, file: Path) -> None:
+    places = np.array(wanted, np.int64)
+    assert rows_at(file, places).equals(table.take(pa.array(places)), check_metadata=True)
+
+
+def test_damage_is_said(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[4:60] = bytes(56)  # the header of the first page
+    file.write_bytes(content)
+    for read in (lambda: list(pieces(file)), lambda: rows_at(file, np.arange(1000))):
+        with pytest.raises(JobError, match=r"table.parquet is damaged .*makes it anew"):
+            read()
