@@ -1,4 +1,4 @@
-"""Only compositions that share an element are compared, found through lists of what holds each element."""
+"""Only compositions that share elements are compared, found through lists of what holds which."""
 
 import numba
 import numpy as np
@@ -63,29 +63,54 @@ def _distance(elements, fractions, first, phase, fraction, square, at):
 
 def diverse(elements: np.ndarray, fractions: np.ndarray, alike: float) -> np.ndarray:
     """See the package."""
-    return _kept(elements, fractions, alike * alike + TIE)
+    signs = np.random.default_rng(0).integers(0, 2**63, 256)
+    return _kept(elements, fractions, alike * alike + TIE, signs)
 
 
 @numba.njit(cache=True, nogil=True)
-def _kept(elements, fractions, alike):
-    # Two that are alike share the largest element of either: those kept stand in a chain for each of their elements,
-    # and only the chain of the new one's largest is walked.
+def _kept(elements, fractions, alike, signs):
+    # A composition that lacks an element of which another has f is at least f √(1 + 1/m) away, as its other elements, m
+    # at most, have f more. So two that are alike share their main elements, those with more than `least`; and what has
+    # `near` more than that in one is a main element of the other. Each that is kept stands in the chain of its set of
+    # main elements; a new one looks through the chains of all sets between its sure elements and all of its own. A set
+    # is the exclusive or of its elements' signs: two with the same sign only share a chain.
     n, width = elements.shape
+    near = np.sqrt(alike) + 1e-9
+    least = near * np.sqrt(1 - 0.5 / max(width, 1))
+    chains = 1
+    while chains < 2 * n:
+        chains *= 2
     keep = np.zeros(n, np.bool_)
-    last = np.full(256, -1, np.int64)  # place (row · K + column) of the element in what was kept last with it
-    before = np.full(n * width, -1, np.int64)  # and in what was kept before that
+    last, before = np.full(chains, -1, np.int64), np.full(n, -1, np.int64)  # of those kept in a chain
+    unsure = np.empty(width, np.int64)
     for i in range(n):
-        place = last[elements[i, np.argmax(fractions[i])]]
-        far = True
-        while far and place >= 0:
-            far = _square(elements, fractions, i, place // width) > alike
-            place = before[place]
+        main, chosen, number = np.int64(0), np.int64(0), 0
+        for j in range(width):
+            if elements[i, j]:
+                sign = signs[elements[i, j]]
+                if fractions[i, j] > least:
+                    main ^= sign
+                if fractions[i, j] > least + near:
+                    chosen ^= sign
+                else:
+                    unsure[number] = sign
+                    number += 1
+        far, turn = True, 0
+        while far and turn < 1 << number:
+            if turn:  # in the order of a Gray code: one element comes or goes
+                bit = 0
+                while not (turn >> bit) & 1:
+                    bit += 1
+                chosen ^= unsure[bit]
+            place = last[chosen & (chains - 1)]
+            while far and place >= 0:
+                far = _square(elements, fractions, i, place) > alike
+                place = before[place]
+            turn += 1
         if far:
             keep[i] = True
-            for j in range(width):
-                if elements[i, j]:
-                    before[i * width + j] = last[elements[i, j]]
-                    last[elements[i, j]] = i * width + j
+            before[i] = last[main & (chains - 1)]
+            last[main & (chains - 1)] = i
     return keep
 
 

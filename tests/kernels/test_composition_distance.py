@@ -72,6 +72,29 @@ def test_diverse_against_the_definition(rng: np.random.Generator, labels: int) -
     assert kept[0]
 
 
+@pytest.mark.parametrize("alike", [0.0, 0.02, 0.1, 0.2])
+def test_diverse_where_alike_ones_lack_an_element(rng: np.random.Generator, alike: float) -> None:
+    """Traces of elements come and go, so that what is alike need not hold the same elements; some just are, or not."""
+    amounts = np.zeros((1500, 5))
+    for row in range(0, len(amounts), 3):
+        k = int(rng.integers(1, 5))
+        some = rng.permutation(5)
+        x = np.zeros(5)
+        x[some[:k]] = rng.dirichlet(np.full(k, rng.choice([0.3, 3.0])))
+        trace = np.eye(5)[some[k]]
+        mixed = alike / np.linalg.norm(trace - x) * (1 + rng.choice([-1e-3, -1e-7, 0, 1e-7, 1e-3]))
+        amounts[row : row + 3] = x, (1 - mixed) * x + mixed * trace, rng.dirichlet(np.full(5, 0.2))
+    amounts[amounts < 1e-9] = 0
+    order = np.argsort(amounts == 0, axis=1, kind="stable")
+    amounts = np.take_along_axis(amounts, order, axis=1)
+    elements = np.where(amounts > 0, order + 7, 0).astype(np.uint8)
+    for shuffled in (np.arange(1500), rng.permutation(1500)):
+        kept = diverse(elements[shuffled], amounts[shuffled], alike)
+        expected = diverse(elements[shuffled], amounts[shuffled], alike, backend="reference")
+        np.testing.assert_array_equal(kept, expected)
+        assert 0 < kept.sum() < 1500
+
+
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="alike"):
         diverse(np.array([[1, 2]], np.uint8), np.array([[1, 2]]), 0.6)
