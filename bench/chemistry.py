@@ -1,6 +1,7 @@
-"""Oxidation states and the nearest known compound, on one core, against SMACT, pymatgen and scikit-learn.
+"""Oxidation states, the nearest known compound and what is alike, on one core: SMACT, pymatgen, scikit-learn.
 
 The same compositions, drawn evenly from all 446,597,140; the peers get a part of them, as many as take a second or so.
+What is alike is looked for among neighbours in the space, a third of which are kept.
 """
 
 import itertools
@@ -14,11 +15,15 @@ from smact.screening import pauling_test
 from bench.harness import median_seconds, publish
 from matscreen.engine import CompositionSpace, PhaseTable, schema
 from matscreen.engine.chemistry import chemistry, common_states
+from matscreen.engine.shortlist import ALIKE
 from matscreen.kernels.charge_balance import oxidation_states
+from matscreen.kernels.composition_distance import diverse
+from matscreen.kernels.composition_distance.reference import TIE
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.formula import format_formula
 
 COMPOSITIONS = 50_000
+ALIKE_AMONG = 20_000
 
 
 def smact(elements: np.ndarray, amounts: np.ndarray) -> list[bool]:
@@ -38,6 +43,15 @@ def dense(elements: np.ndarray, fractions: np.ndarray) -> np.ndarray:
     row, place = np.nonzero(elements)
     full[row, elements[row, place]] = fractions[row, place]
     return full
+
+
+def thinned(vectors: np.ndarray) -> np.ndarray:
+    """Which of a ranked list to keep so that no two are alike, from lists of all neighbours."""
+    index = NearestNeighbors(radius=np.sqrt(ALIKE**2 + TIE), algorithm="brute").fit(vectors)
+    keep = np.zeros(len(vectors), bool)
+    for row, near in enumerate(index.radius_neighbors(vectors, return_distance=False)):
+        keep[row] = not keep[near].any()
+    return keep
 
 
 def main() -> None:
@@ -68,6 +82,12 @@ def main() -> None:
     started = time.perf_counter()
     apart = tree.kneighbors(asked)[0][:, 0]
     sklearn_rate = len(asked) / (time.perf_counter() - started)
+    ranked = schema.composition_arrays(space[len(space) // 2 : len(space) // 2 + ALIKE_AMONG])[1:]
+    thinning = median_seconds(lambda: diverse(*ranked, ALIKE))
+    vectors = dense(ranked[0], ranked[1] / ranked[1].sum(axis=1, keepdims=True))
+    started = time.perf_counter()
+    kept = thinned(vectors)
+    thinned_seconds = time.perf_counter() - started
     rate = COMPOSITIONS / seconds
     publish(
         "chemistry",
@@ -81,6 +101,10 @@ def main() -> None:
             "scikit-learn, brute force": sklearn_rate,
             "ratio to scikit-learn": COMPOSITIONS / nearest_seconds / sklearn_rate,
             "largest difference of distances": float(np.abs(distance[:5000] - apart).max()),
+            "alike compositions left out of a list, compositions/s": ALIKE_AMONG / thinning,
+            "scikit-learn's neighbours, brute force": ALIKE_AMONG / thinned_seconds,
+            "ratio to scikit-learn's neighbours": thinned_seconds / thinning,
+            "compositions kept by one alone": int((kept != diverse(*ranked, ALIKE)).sum()),
             "all columns of a candidate's chemistry, compositions/s": COMPOSITIONS
             / median_seconds(lambda: chemistry(elements, amounts, phases)),
         },

@@ -53,20 +53,20 @@ class Filters:
         return "likeliest" if self.likely_first else "best"
 
 
-def shortlist(candidates: pa.Table, filters: Filters) -> tuple[pa.Table, dict[str, int]]:
-    """The candidates that pass (`schema.CANDIDATES`, best first: as given, or likely ones), and how many a filter took.
-
-    Filters on a candidate alone come first, so that limits on how many count only what they leave. InputError as
-    `likelihood.log_odds`.
-    """
-    chosen, removed = places([candidates], filters)
-    return candidates.take(pa.array(chosen)).combine_chunks(), removed
-
-
 def places(parts: Iterable[pa.Table], filters: Filters) -> tuple[np.ndarray, dict[str, int]]:
-    """`shortlist` of more candidates than memory holds: the places (N,) of those that pass, best first, and the counts.
+    """Places (N,) of the candidates that pass, best first (as given, or likely ones), and how many a filter took.
 
-    parts : the candidates in pieces, with the columns that `columns` names; of each only what its order needs is kept
+    Filters on a candidate alone come first, so that limits on how many count only what they leave.
+
+    Parameters
+    ----------
+    parts : the candidates in pieces, as many as there may be, with the columns of `schema.CANDIDATES` that `columns`
+        names; of each piece only what decides the places is kept
+
+    Raises
+    ------
+    InputError
+        As `likelihood.log_odds`.
     """
     removed: dict[str, int] = {}
 

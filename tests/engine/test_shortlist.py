@@ -13,7 +13,7 @@ import pytest
 
 from matscreen.engine import CompositionSpace, PhaseTable, schema, screen
 from matscreen.engine.likelihood import WEIGHTS, log_odds, stable_of_stoichiometry
-from matscreen.engine.shortlist import ALIKE, Filters, columns, holds, known, place_in_system, places, shortlist
+from matscreen.engine.shortlist import ALIKE, Filters, columns, holds, known, place_in_system, places
 from matscreen.models import Model
 from matscreen.models.errors import InputError
 from matscreen.models.formula import parse_formula
@@ -24,6 +24,11 @@ def candidates(model: Model, phases: PhaseTable) -> pa.Table:
     space = CompositionSpace("Li,La,U,O,F,Fe,Xe", arity=(2, 3))
     found = pa.Table.from_batches([screen(space[:], model, phases, threshold=0.0)])
     return found.sort_by("hull_distance_ev_atom")
+
+
+def shortlist(candidates: pa.Table, filters: Filters) -> tuple[pa.Table, dict[str, int]]:
+    chosen, removed = places([candidates], filters)
+    return candidates.take(pa.array(chosen)), removed
 
 
 def vectors(table: pa.Table) -> np.ndarray:
