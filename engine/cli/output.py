@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -51,13 +52,16 @@ def print_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]
 def print_compositions(table: pa.Table, form: str, title: str) -> None:
     """Candidates or predictions in the form asked for. Columns: formula, the energies, decomposition, others."""
     if form == "json":
-        json.dump(table.to_pylist(), sys.stdout, indent=1)
-        print()
+        before = "[\n"
+        for row in _rows(table):
+            sys.stdout.write(before + textwrap.indent(json.dumps(row, indent=1), " "))
+            before = ",\n"
+        print("\n]" if len(table) else "[]")
         return
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(table.column_names)
-        for row in table.to_pylist():
+        for row in _rows(table):
             if "decomposition" in row:
                 row["decomposition"] = mixture(row["decomposition"])
             writer.writerow(" ".join(map(str, v)) if isinstance(v, list) else v for v in row.values())
@@ -79,6 +83,12 @@ def print_compositions(table: pa.Table, form: str, title: str) -> None:
     numbers = ("hull distance", "predicted", "", "hull", *map(heading, properties))
     headers = ("", "formula", *numbers, "known phases there (fractions of atoms)")
     print_table(title, headers, rows, left=2)
+
+
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Rows as dictionaries, of a list of millions a few at a time: they take many times the memory of the table."""
+    for batch in table.to_batches(max_chunksize=2**14):
+        yield from batch.to_pylist()
 
 
 def heading(column: str) -> str:
