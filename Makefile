@@ -12,7 +12,7 @@ help:
 	@echo "make coverage which lines do the tests run? make mutants: do they notice small errors?"
 	@echo "make audit   known vulnerabilities and licences of all packages"
 	@echo "make lint    check style, types and the direction of imports"
-	@echo "make bench   measure every figure of the README, against its peers"
+	@echo "make bench   measure the figures of the README, against their peers"
 	@echo "make setup   only make .venv; make clean removes it"
 
 setup: .venv/.dev

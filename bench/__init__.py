@@ -1,4 +1,4 @@
-"""Every figure of the README, measured against its peers in the same run: `python -m bench`."""
+"""The figures of the README, measured against their peers in the same run: `python -m bench`."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Oxidation states, the nearest known compound and what is alike, on one core: SMACT, pymatgen, scikit-learn.
+"""Oxidation states, the nearest known compound and what is alike; peers: SMACT, pymatgen, scikit-learn.
 
 The same compositions, drawn evenly from all 446,597,140; the peers get a part of them, as many as take a second or so.
 What is alike is looked for among neighbours in the space, a third of which are kept.
@@ -104,6 +104,7 @@ def main() -> None:
             "alike compositions left out of a list, compositions/s": ALIKE_AMONG / thinning,
             "scikit-learn's neighbours, brute force": ALIKE_AMONG / thinned_seconds,
             "ratio to scikit-learn's neighbours": thinned_seconds / thinning,
+            "share of them kept": kept.mean(),
             "compositions kept by one alone": int((kept != diverse(*ranked, ALIKE)).sum()),
             "all columns of a candidate's chemistry, compositions/s": COMPOSITIONS
             / median_seconds(lambda: chemistry(elements, amounts, phases)),

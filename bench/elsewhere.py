@@ -18,7 +18,8 @@ from bench.harness import DATA, publish
 from bench.scan import ELEMENTS
 from matscreen.engine import CompositionSpace, PhaseTable, scan
 from matscreen.engine.pieces import pieces
-from matscreen.engine.rundir import CANDIDATES, read_config
+from matscreen.engine.rescreen import current_list
+from matscreen.engine.rundir import read_config
 from matscreen.engine.shortlist import Filters, columns, places
 from matscreen.models import load
 
@@ -50,7 +51,7 @@ def main() -> None:
         out = path or Path(folder) / "run"
         if not path:
             scan(CompositionSpace(ELEMENTS), model=load(), phases=PhaseTable.load(), out=out)
-        file, settings = out / CANDIDATES, read_config(out)
+        (file, _), settings = current_list(out), read_config(out)
         formulas = pa.concat_tables(pieces(file, ["formula"]))["formula"].combine_chunks()
         lists = {name: places(pieces(file, columns(filters)), filters)[0] for name, filters in ORDERS.items()}
     figures = {}

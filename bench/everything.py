@@ -19,7 +19,7 @@ from matscreen.engine.journal import events
 SCAN = ("scan", "all", "--threshold", "0.6")
 
 
-def watched(arguments: tuple[str, ...]) -> tuple[list[tuple[float, int]], float]:
+def memory_of(arguments: tuple[str, ...]) -> tuple[list[tuple[float, int]], float]:
     """(time, bytes) of `matscreen` with these arguments, each ten seconds, and how long it ran, in seconds."""
     process = subprocess.Popen([sys.executable, "-m", "matscreen.engine.cli", *arguments])
     started, curve = time.time(), []
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="a new folder for the run, 2 GB")
     out = parser.parse_args().out
-    curve, seconds = watched((*SCAN, "--out", str(out)))
+    curve, seconds = memory_of((*SCAN, "--out", str(out)))
     summary, told = json.loads((out / "summary.json").read_text()), events(out)
     chunks = [datetime.fromisoformat(event["time"]).timestamp() for event in told if event["event"] == "chunk"]
     publish(
@@ -54,7 +54,7 @@ def main() -> None:
             "of these: merge and rank": summary["throughput"]["merge_seconds"],
             "compositions/s": summary["compositions"] / seconds,
             "chunks": len(chunks),
-            "peak memory, GiB": max(size for _, size in curve) / GIB,
+            "peak memory of the largest process, GiB": max(size for _, size in curve) / GIB,
             "growth over the second half of the scan, GiB": drift(curve, chunks[0], chunks[-1]) / GIB,
             "bytes on disk": sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
         },

@@ -28,7 +28,7 @@ WEIGHTS = {
 """Of the terms of the logarithm of a candidate's odds against the others of its system."""
 
 COUNT = "stable_of_stoichiometry"
-TOLD = ("hull_distance_ev_atom", "uncertainty_ev_atom", COUNT, "electronegativity_ordered", "analogue")
+COLUMNS = ("hull_distance_ev_atom", "uncertainty_ev_atom", COUNT, "electronegativity_ordered", "analogue")
 """Columns of candidates that the terms are of, in their order."""
 
 
@@ -61,7 +61,7 @@ def terms(candidates: pa.Table) -> np.ndarray:
         raise InputError(
             "the run is of an older matscreen, which counted no stoichiometries: scan again for this order"
         )
-    distance, uncertainty, count, ordered, analogue = (candidates[name] for name in TOLD)
+    distance, uncertainty, count, ordered, analogue = (candidates[name] for name in COLUMNS)
     columns = [distance, uncertainty.fill_null(0), pc.log1p(count), ordered.cast(pa.int8())]
     columns.append(analogue.is_valid().cast(pa.int8()))
     return np.stack([column.cast(pa.float64()).to_numpy() for column in columns], axis=1)

@@ -1,4 +1,4 @@
-"""A table of a run that need not fit into memory: a piece at a time, or a few of its rows."""
+"""A run's list of candidates, which need not fit into memory: a piece at a time, or a few of its rows."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,14 +10,22 @@ import pyarrow.parquet as pq
 
 from matscreen.models.errors import JobError
 
+CANDIDATES = "candidates.parquet"
+"""File of all candidates of a finished run."""
+
+RESCREENED = "rescreened.parquet"
+"""File of those that are left of them since some compounds were calculated."""
+
+_MADE_BY = {CANDIDATES: "resume", RESCREENED: "rescreen"}
+
 
 def pieces(file: Path, columns: Iterable[str] | None = None) -> Iterator[pa.Table]:
-    """Row groups of a Parquet file, at least one table, with all columns or those of `columns` that it has.
+    """Row groups of one of these files, at least one table, with all columns or those of `columns` that it has.
 
-    JobError for a file that is damaged.
+    JobError for a file that is damaged, or too little memory.
     """
+    wanted = None if columns is None else list(columns)
     with _read(file) as opened:
-        wanted = None if columns is None else list(columns)
         for group in range(opened.num_row_groups):
             yield opened.read_row_group(group, wanted).replace_schema_metadata(None)
         if not opened.num_row_groups:
@@ -36,8 +44,8 @@ def rows_at(file: Path, wanted: np.ndarray) -> pa.Table:
             if first < last:
                 found.append(opened.read_row_group(group).take(pa.array(rising[first:last] - start)))
             start = stop
-    back = np.argsort(order, kind="stable")
-    return pa.concat_tables(found).take(pa.array(back)).combine_chunks().replace_schema_metadata(None)
+        back = np.argsort(order, kind="stable")
+        return pa.concat_tables(found).take(pa.array(back)).combine_chunks().replace_schema_metadata(None)
 
 
 @contextmanager
@@ -45,7 +53,9 @@ def _read(file: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(file) as opened:
             yield opened
+    except MemoryError:
+        raise JobError(f"there is not enough memory for what was asked of {file}: ask for fewer rows") from None
     except (pa.ArrowException, OSError) as error:
         said = (str(error) or type(error).__name__).splitlines()[0]
-        remedy = f"remove it, then `matscreen resume {file.parent}` or `matscreen rescreen {file.parent}` makes it anew"
-        raise JobError(f"{file} is damaged ({said}); {remedy}") from None
+        again = f"`matscreen {_MADE_BY[file.name]} {file.parent}` makes it anew"
+        raise JobError(f"{file} is damaged ({said}); {again}") from None

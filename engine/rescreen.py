@@ -17,11 +17,10 @@ from matscreen.engine.chemistry import chemistry
 from matscreen.engine.computed import read_computed
 from matscreen.engine.lock import locked
 from matscreen.engine.merge import KEY
+from matscreen.engine.pieces import CANDIDATES, RESCREENED
 from matscreen.engine.reference import PhaseTable
 from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import write_atomically
-
-RESCREENED = "rescreened.parquet"
 
 
 @dataclass(frozen=True)
@@ -82,12 +81,13 @@ def with_computed(phases: PhaseTable, computed: PhaseTable) -> PhaseTable:
 def current_list(run: Path) -> tuple[Path, int | None]:
     """The file with the run's list as it stands, and how many compounds were calculated since; None if none were.
 
-    JobError if the rescreened list is damaged or older than what was calculated; errors of `rundir.open_candidates`.
+    JobError if the rescreened list is no such file or older than what was calculated (damage within is told by whoever
+    reads it); errors of `rundir.open_candidates`.
     """
     file = run / RESCREENED
     if not file.is_file():
         rundir.open_candidates(run).close()
-        return run / rundir.CANDIDATES, None
+        return run / CANDIDATES, None
     computed, config = read_computed(run), rundir.read_config(run)
     try:
         told = json.loads((pq.read_schema(file).metadata or {})[b"matscreen"])

@@ -28,14 +28,11 @@ from matscreen.engine import schema
 from matscreen.engine.digested import intact, write_digested
 from matscreen.engine.lock import locked
 from matscreen.engine.merge import KEY, merge
-from matscreen.engine.pieces import pieces, rows_at
+from matscreen.engine.pieces import CANDIDATES, pieces, rows_at
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened
 from matscreen.models.errors import InputError, JobError
 from matscreen.models.files import checksum, write_atomically
-
-CANDIDATES = "candidates.parquet"
-"""All of a finished run."""
 
 NO_THRESHOLD = -1000.0
 """eV/atom; the threshold of a run that keeps what lies above the hull too, however far."""

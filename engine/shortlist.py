@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from matscreen.engine import schema
-from matscreen.engine.likelihood import TOLD, log_odds
+from matscreen.engine.likelihood import COLUMNS, log_odds
 from matscreen.kernels.composition_distance import diverse
 from matscreen.models.errors import InputError
 
@@ -16,6 +16,7 @@ ALIKE = 0.1
 """Candidates whose vectors of fractions are this near are alike (Jha 2020, 3.3.9, calls that a match)."""
 
 PLACE, ODDS, KNOWN = "place", "log_odds", "known"
+"""Columns that `places` adds: which row of all, what speaks for it, whether it is a compound of the reference."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def places(parts: Iterable[pa.Table], filters: Filters) -> tuple[np.ndarray, dic
 
     Parameters
     ----------
-    parts : the candidates in pieces, as many as there may be, with the columns of `schema.CANDIDATES` that `columns`
+    parts : the candidates in pieces, at least one, with the columns of `schema.CANDIDATES` that `columns`
         names; of each piece only what decides the places is kept
 
     Raises
@@ -104,7 +105,7 @@ def columns(filters: Filters) -> set[str]:
     if filters.no_f_block or filters.no_radioactive:
         needed.add("contains")
     if filters.likely_first:
-        needed |= {*TOLD, "nearest_phase_distance"}
+        needed |= {*COLUMNS, "nearest_phase_distance"}
     return needed | set(_compared(filters))
 
 

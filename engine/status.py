@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from matscreen.engine import rundir
 from matscreen.engine.journal import events
 from matscreen.engine.lock import holder
+from matscreen.engine.pieces import CANDIDATES
 from matscreen.engine.space import CompositionSpace
 
 RECENT = 20
@@ -66,7 +67,7 @@ def status(path: Path) -> Status:
     state: State = "interrupted"
     if held_by and not ended:
         state = "running"
-    elif (path / "summary.json").is_file() and (path / rundir.CANDIDATES).is_file() and len(kept) == len(sizes):
+    elif (path / "summary.json").is_file() and (path / CANDIDATES).is_file() and len(kept) == len(sizes):
         state = "finished"
     elif told and told[-1]["event"] == "failed":
         state = "failed"

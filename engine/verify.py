@@ -16,6 +16,7 @@ from matscreen.engine.chemistry import is_charge_neutral
 from matscreen.engine.cluster import Job
 from matscreen.engine.lock import locked
 from matscreen.engine.merge import merge
+from matscreen.engine.pieces import CANDIDATES
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.rundir import RunConfig
 from matscreen.engine.scan import reopen
@@ -133,7 +134,7 @@ def _check_chunks(path: Path, config: RunConfig, job: Job, candidates: pq.Parque
     merged = merge([c.file for c in chunks if c])
     groups = (candidates.read_row_group(n).replace_schema_metadata(None) for n in range(candidates.num_row_groups))
     if not all(table.equals(group) for table, group in itertools.zip_longest(merged, groups)):
-        raise JobError(f"{path / rundir.CANDIDATES} does not hold the candidates of the chunks")
+        raise JobError(f"{path / CANDIDATES} does not hold the candidates of the chunks")
     return len(chunks)
 
 

@@ -11,8 +11,8 @@ import typer
 from matscreen.engine import rundir
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import heading, print_compositions, print_table, say
-from matscreen.engine.pieces import pieces, rows_at
-from matscreen.engine.rescreen import RESCREENED, current_list
+from matscreen.engine.pieces import RESCREENED, pieces, rows_at
+from matscreen.engine.rescreen import current_list
 from matscreen.engine.rundir import NO_THRESHOLD, RunConfig
 from matscreen.engine.shortlist import Filters, columns, places
 from matscreen.engine.verify import verify as verify_run
@@ -74,12 +74,12 @@ def read_shortlist(run: Path, filters: Filters, top: int | None) -> tuple[pa.Tab
     count = pq.read_metadata(file).num_rows
     if computed is not None:
         say(f"rescreened with {computed:,} calculated compounds: {count:,} candidates")
-    chosen = np.arange(count)
-    if filters:
-        chosen, removed = places(pieces(file, columns(filters)), filters)
-        if removed:
-            told = ", ".join(f"{name} {number:,}" for name, number in removed.items())
-            say(f"of {count:,} candidates removed: {told}; {len(chosen):,} are left")
+    if not filters:
+        return rows_at(file, np.arange(count if top is None else min(top, count))), count
+    chosen, removed = places(pieces(file, columns(filters)), filters)
+    if removed:
+        told = ", ".join(f"{name} {number:,}" for name, number in removed.items())
+        say(f"of {count:,} candidates removed: {told}; {len(chosen):,} are left")
     return rows_at(file, chosen[:top]), len(chosen)
 
 

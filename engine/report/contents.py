@@ -16,11 +16,11 @@ from matscreen.engine.computed import read_computed
 from matscreen.engine.explain.document import document
 from matscreen.engine.explain.stability import explain
 from matscreen.engine.merge import KEY
-from matscreen.engine.pieces import pieces, rows_at
+from matscreen.engine.pieces import RESCREENED, pieces, rows_at
 from matscreen.engine.properties import Property
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.report.categories import Counts
-from matscreen.engine.rescreen import RESCREENED, current_list, with_computed
+from matscreen.engine.rescreen import current_list, with_computed
 from matscreen.engine.scan import reopen
 from matscreen.engine.schema import named
 from matscreen.engine.search.pareto import front
@@ -61,6 +61,7 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
     matches = dict.fromkeys(MATCHES, 0)
 
     def counted() -> Iterator[pa.Table]:
+        """The pieces as they are; what is counted of them is whole when all have passed."""
         for table in pieces(file):
             counts.count(tally.count(table))
             seen = pc.value_counts(pc.list_flatten(table["elements"].combine_chunks()))
@@ -100,7 +101,7 @@ def contents(path: Path, filters: Filters, listed: int = LISTED) -> dict[str, An
         "occurrences": dict(sorted(occurrences.items())),
         "histogram": _histogram(np.concatenate([np.zeros(0), *distances])),
         "filters": removed,
-        "candidates": _columns(shown.combine_chunks()),
+        "candidates": _columns(shown),
         "properties": _properties(job.properties, shown),
         "directions": [document(explain(formula, job.model, phases), FOREIGN) for formula in best],
         "phases": _phases(phases, job.space.elements),

@@ -19,6 +19,7 @@ from matscreen.engine.cluster import Job
 from matscreen.engine.digested import intact, write_digested
 from matscreen.engine.journal import Journal, journal, resources
 from matscreen.engine.lock import locked
+from matscreen.engine.pieces import CANDIDATES
 from matscreen.engine.properties import Property, need_elements
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.rundir import NO_THRESHOLD, RunConfig, set_aside
@@ -306,7 +307,7 @@ def check(path: Path, config: RunConfig, job: Job) -> int:
     if sum(map(len, seen)) != config.search["evaluations"]:
         raise JobError(f"files of trials are damaged or missing; `matscreen resume {path}` mends the search")
     if not best_first(goal, seen).equals(rundir.read_candidates(path)):
-        raise JobError(f"{path / 'candidates.parquet'} does not hold what the search found")
+        raise JobError(f"{path / CANDIDATES} does not hold what the search found")
     return len(seen)
 
 

@@ -68,7 +68,7 @@ def diverse(elements: np.ndarray, amounts: np.ndarray, alike: float, backend: Ba
     Parameters
     ----------
     elements, amounts : as in `nearest_phase`, the best first; labels by rising value, then 0 in empty places
-    alike : up to this distance two are alike; at most 1/K, as two such hold the largest element of either
+    alike : up to this distance two are alike
 
     Returns
     -------
@@ -78,8 +78,8 @@ def diverse(elements: np.ndarray, amounts: np.ndarray, alike: float, backend: Ba
     after, before = elements[:, 1:], elements[:, :-1]
     if not ((after == 0) | ((after > before) & (before > 0))).all():
         raise ValueError("the labels of a composition must rise, and empty places come last")
-    if not 0 <= alike <= 1 / max(elements.shape[1], 1):
-        raise ValueError(f"alike must lie between 0 and {1 / max(elements.shape[1], 1):.3g}, not {alike}")
+    if not 0 <= alike < np.inf:
+        raise ValueError(f"alike must be a distance, not {alike}")
     run = cpu if resolve(backend, "composition_distance") == "cpu" else reference
     return run.diverse(elements, fractions, alike)  # type: ignore[no-any-return]
 

@@ -5,6 +5,9 @@ import numpy as np
 
 from matscreen.kernels.composition_distance.reference import TIE
 
+MOST_UNSURE = 30
+"""Elements of which all subsets can be counted; more than there are compositions to compare with."""
+
 
 def nearest_phase(elements: np.ndarray, fractions: np.ndarray, phases) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
     """See the package."""
@@ -68,47 +71,56 @@ def diverse(elements: np.ndarray, fractions: np.ndarray, alike: float) -> np.nda
 
 
 @numba.njit(cache=True, nogil=True)
-def _kept(elements, fractions, alike, signs):
-    # A composition that lacks an element of which another has f is at least f √(1 + 1/m) away, as its other elements, m
-    # at most, have f more. So two that are alike share their main elements, those with more than `least`; and what has
-    # `near` more than that in one is a main element of the other. Each that is kept stands in the chain of its set of
-    # main elements; a new one looks through the chains of all sets between its sure elements and all of its own. A set
-    # is the exclusive or of its elements' signs: two with the same sign only share a chain.
+def _kept(elements, fractions, limit, signs):
+    # Two are alike up to a distance of √limit. One that lacks an element of which another has f is at least
+    # f √(1 + 1/m) away: its own elements, m ≤ width, have f more in all. So what has more than `least` in one, a main
+    # element, is in all that are alike to it (1/√(1 + 1/m) ≤ √(1 − 1/2m)); and what has `near` more than that, a sure
+    # one, is a main element of them all. Whatever is kept stands in the chain of its set of main elements; a new one
+    # looks through the chains of all sets between its sure elements and all that it has, or, where those are more,
+    # through all that is kept. A set is the exclusive or of its elements' signs: two with the same only share a chain.
     n, width = elements.shape
-    near = np.sqrt(alike) + 1e-9
+    near = np.sqrt(limit) + 1e-9  # more than rounding takes
     least = near * np.sqrt(1 - 0.5 / max(width, 1))
     chains = 1
     while chains < 2 * n:
         chains *= 2
     keep = np.zeros(n, np.bool_)
     last, before = np.full(chains, -1, np.int64), np.full(n, -1, np.int64)  # of those kept in a chain
+    kept, count = np.empty(n, np.int64), 0
     unsure = np.empty(width, np.int64)
     for i in range(n):
-        main, chosen, number = np.int64(0), np.int64(0), 0
+        main, current, number = np.int64(0), np.int64(0), 0
         for j in range(width):
             if elements[i, j]:
                 sign = signs[elements[i, j]]
                 if fractions[i, j] > least:
                     main ^= sign
                 if fractions[i, j] > least + near:
-                    chosen ^= sign
+                    current ^= sign
                 else:
                     unsure[number] = sign
                     number += 1
         far, turn = True, 0
-        while far and turn < 1 << number:
-            if turn:  # in the order of a Gray code: one element comes or goes
-                bit = 0
-                while not (turn >> bit) & 1:
-                    bit += 1
-                chosen ^= unsure[bit]
-            place = last[chosen & (chains - 1)]
-            while far and place >= 0:
-                far = _square(elements, fractions, i, place) > alike
-                place = before[place]
-            turn += 1
+        if number > MOST_UNSURE or 1 << number > count:
+            while far and turn < count:
+                far = _square(elements, fractions, i, kept[turn]) > limit
+                turn += 1
+        else:
+            while far and turn < 1 << number:
+                if turn:  # in the order of a Gray code: one element comes or goes
+                    bit = 0
+                    while not (turn >> bit) & 1:
+                        bit += 1
+                    current ^= unsure[bit]
+                place = last[current & (chains - 1)]
+                while far and place >= 0:
+                    far = _square(elements, fractions, i, place) > limit
+                    place = before[place]
+                turn += 1
         if far:
             keep[i] = True
+            kept[count] = i
+            count += 1
             before[i] = last[main & (chains - 1)]
             last[main & (chains - 1)] = i
     return keep

@@ -19,7 +19,7 @@ def table() -> pa.Table:
 
 @pytest.fixture
 def file(table: pa.Table, tmp_path: Path) -> Path:
-    path = tmp_path / "table.parquet"
+    path = tmp_path / "rescreened.parquet"
     pq.write_table(table.replace_schema_metadata({"from": "elsewhere"}), path, row_group_size=128, compression="zstd")
     return path
 
@@ -45,5 +45,14 @@ def test_damage_is_said(file: Path) -> None:
     content[4:60] = bytes(56)  # the header of the first page
     file.write_bytes(content)
     for read in (lambda: list(pieces(file)), lambda: rows_at(file, np.arange(1000))):
-        with pytest.raises(JobError, match=r"table.parquet is damaged .*makes it anew"):
+        with pytest.raises(JobError, match=r"rescreened.parquet is damaged .*`matscreen rescreen .*makes it anew"):
             read()
+
+
+def test_too_little_memory_is_no_damage(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise pa.ArrowMemoryError("realloc of size 12345 failed")
+
+    monkeypatch.setattr(pa, "concat_tables", full)
+    with pytest.raises(JobError, match="not enough memory"):
+        rows_at(file, np.arange(10))

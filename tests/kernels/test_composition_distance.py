@@ -72,7 +72,7 @@ def test_diverse_against_the_definition(rng: np.random.Generator, labels: int) -
     assert kept[0]
 
 
-@pytest.mark.parametrize("alike", [0.0, 0.02, 0.1, 0.2])
+@pytest.mark.parametrize("alike", [0.0, 0.02, 0.1, 0.2, 0.9])
 def test_diverse_where_alike_ones_lack_an_element(rng: np.random.Generator, alike: float) -> None:
     """Traces of elements come and go, so that what is alike need not hold the same elements; some just are, or not."""
     amounts = np.zeros((1500, 5))
@@ -95,9 +95,17 @@ def test_diverse_where_alike_ones_lack_an_element(rng: np.random.Generator, alik
         assert 0 < kept.sum() < 1500
 
 
+def test_diverse_among_many_elements(rng: np.random.Generator) -> None:
+    elements = np.tile(np.arange(1, 41, dtype=np.uint8), (60, 1))
+    amounts = rng.dirichlet(np.full(40, 5.0), 60)
+    kept = diverse(elements, amounts, 0.09)
+    np.testing.assert_array_equal(kept, diverse(elements, amounts, 0.09, backend="reference"))
+    assert 0 < kept.sum() < 60
+
+
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="alike"):
-        diverse(np.array([[1, 2]], np.uint8), np.array([[1, 2]]), 0.6)
+        diverse(np.array([[1, 2]], np.uint8), np.array([[1, 2]]), -0.1)
     for labels in ([2, 1], [1, 1], [0, 1]):
         with pytest.raises(ValueError, match="must rise"):
             diverse(np.array([labels], np.uint8), np.array([[1, 2]]), 0.1)
