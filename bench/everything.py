@@ -1,4 +1,4 @@
-"""All 446,597,140 compositions, screened by one command on the cores of this machine, and its memory on the way.
+"""All 446,597,140 compositions, screened by one command on the cores of this machine, and the memory of its process.
 
 What the command wrote is left in `--out`, to be looked at and verified.
 """
@@ -54,7 +54,7 @@ def main() -> None:
             "of these: merge and rank": summary["throughput"]["merge_seconds"],
             "compositions/s": summary["compositions"] / seconds,
             "chunks": len(chunks),
-            "peak memory of the largest process, GiB": max(size for _, size in curve) / GIB,
+            "peak memory, GiB": max(size for _, size in curve) / GIB,
             "growth over the second half of the scan, GiB": drift(curve, chunks[0], chunks[-1]) / GIB,
             "bytes on disk": sum(file.stat().st_size for file in out.rglob("*") if file.is_file()),
         },
