@@ -83,36 +83,50 @@ def test_bytes_do_not_depend_on_the_number_of_workers(
     assert states[-1].done == states[-1].total == len(CompositionSpace(ELEMENTS))
 
 
-def start_scan(path: Path, *more: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", "from matscreen.engine.cli import main; main()", "scan", ELEMENTS]
-    options = ["--threshold", "0.05", "--chunk-size", str(CHUNK), "--out", str(path), "--workers", "2", *more]
+WAITING = """
+import time
+from matscreen.engine.cli import main, run_bar
+def wait(_, done, *__):
+    while done:
+        time.sleep(0.01)  # one long sleep can miss a signal that comes just before it
+run_bar.RunBar.update = wait
+main()
+"""
+"""A command line that stays at the first chunk it tells of: an interrupt cannot come after the last one."""
+
+
+def start_scan(path: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", WAITING, "scan", ELEMENTS, "--threshold", "0.05", "--out", str(path)]
 
     def hear_interrupts() -> None:  # even where the test itself was started in the background, deaf to them
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     return subprocess.Popen(
-        [*command, *options], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=hear_interrupts
+        [*command, "--chunk-size", str(CHUNK), "--workers", "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=hear_interrupts,
     )
 
 
-def wait_for_chunks(path: Path, process: subprocess.Popen[bytes], count: int) -> None:
+def wait_for_a_chunk(path: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
-    while len(list(path.glob("chunks/*.parquet"))) < count:
-        assert time.monotonic() < deadline, "no chunks came"
-        if process.poll() is not None:
-            return
+    while not list(path.glob("chunks/*.parquet")):
+        assert time.monotonic() < deadline, "no chunk came"
+        assert process.poll() is None, process.communicate()[1].decode()
         time.sleep(0.002)
 
 
 def test_interrupted_from_the_keyboard(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     process = start_scan(path)
-    wait_for_chunks(path, process, 1)
+    wait_for_a_chunk(path, process)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"interrupted" in stderr
     assert b"Traceback" not in stderr
+    assert not (path / "candidates.parquet").exists()
     resume(path)
     assert candidates_of(path) == candidates_of(whole)
 

@@ -20,6 +20,8 @@ SHORT = {
 }
 """Patience with hosts that do not answer; a test has less of it than a night."""
 
+UNHURRIED = Path(__file__).with_name("unhurried.py")
+
 
 def scheduler(address: str, *options: str, within: str = "") -> subprocess.Popen[bytes]:
     """Start one at `tcp://host:port`, and wait until it listens; in a network namespace if one is named."""
@@ -36,8 +38,8 @@ def scheduler(address: str, *options: str, within: str = "") -> subprocess.Popen
 
 
 def worker(address: str, *options: str, within: str = "") -> subprocess.Popen[bytes]:
-    """Start one for the scheduler at `address`."""
-    return _dask("worker", address, *options, within=within)
+    """Start one for the scheduler at `address`, which takes its time over each chunk."""
+    return _dask("worker", address, "--preload", str(UNHURRIED), *options, within=within)
 
 
 def _dask(command: str, *options: str, within: str) -> subprocess.Popen[bytes]:
