@@ -1,14 +1,18 @@
 """A run's list of candidates, which need not fit into memory: a piece at a time, or a few of its rows."""
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from matscreen.models.errors import JobError
+from matscreen.models.files import write_atomically
 
 CANDIDATES = "candidates.parquet"
 """File of all candidates of a finished run."""
@@ -17,6 +21,24 @@ RESCREENED = "rescreened.parquet"
 """File of those that are left of them since some compounds were calculated."""
 
 _MADE_BY = {CANDIDATES: "resume", RESCREENED: "rescreen"}
+
+
+def write_pieces(file: Path, tables: Iterable[pa.Table], told: dict[str, Any]) -> None:
+    """Write tables, of which there is at least one, to one of these files: a row group each, and a sum of every page.
+
+    told : goes with the file, under "matscreen" in the metadata of its schema
+    """
+    metadata = {"matscreen": json.dumps(told)}
+
+    def write(temporary: Path) -> None:
+        rest = iter(tables)
+        first = next(rest)
+        schema = first.schema.with_metadata(metadata)
+        with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
+            for table in chain([first], rest):
+                writer.write_table(table.replace_schema_metadata(metadata), row_group_size=max(len(table), 1))
+
+    write_atomically(file, write)
 
 
 def pieces(file: Path, columns: Iterable[str] | None = None) -> Iterator[pa.Table]:
@@ -51,7 +73,7 @@ def rows_at(file: Path, wanted: np.ndarray) -> pa.Table:
 @contextmanager
 def _read(file: Path) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(file) as opened:
+        with pq.ParquetFile(file, page_checksum_verification=True) as opened:
             yield opened
     except MemoryError:
         raise JobError(f"there is not enough memory for what was asked of {file}: ask for fewer rows") from None

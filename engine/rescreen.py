@@ -5,22 +5,26 @@ that were calculated themselves, or are no longer beyond the threshold, leave th
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from matscreen.engine import rundir, schema
 from matscreen.engine.chemistry import chemistry
 from matscreen.engine.computed import read_computed
 from matscreen.engine.lock import locked
-from matscreen.engine.merge import KEY
-from matscreen.engine.pieces import CANDIDATES, RESCREENED
+from matscreen.engine.merge import KEY, merge
+from matscreen.engine.pieces import CANDIDATES, RESCREENED, pieces, write_pieces
 from matscreen.engine.reference import PhaseTable
 from matscreen.models.errors import InputError, JobError
-from matscreen.models.files import write_atomically
+
+AT_ONCE = 2**17
+"""Candidates measured at a time, which bounds the memory that it takes."""
 
 
 @dataclass(frozen=True)
@@ -40,37 +44,65 @@ class Rescreened:
 def rescreen(run: Path) -> Rescreened:
     """Write `rescreened.parquet` (`schema.candidates`) into the run; `current_list` is that from then on.
 
-    InputError if nothing was calculated yet; errors of `rundir.open_candidates`.
+    InputError if nothing was calculated yet or another process works on the run; errors of `rundir.open_candidates`.
     """
     config = rundir.read_config(run)
     computed = read_computed(run)
     if computed is None:
         raise InputError(f"nothing was calculated for {run} yet: `matscreen queue ingest` brings results in")
     phases = with_computed(rundir.read_phases(run, config), computed)
-    candidates = rundir.read_candidates(run)
+    rundir.open_candidates(run).close()
+    told = {"fingerprint": config.fingerprint, "computed": computed.checksum}
+    parts: list[Path] = []
+    counts = Counter({"before": 0, "now": 0, "calculated": 0, "above": 0})
+    with locked(run):
+        try:
+            for table in pieces(run / CANDIDATES):
+                for start in range(0, max(len(table), 1), AT_ONCE):
+                    left, counted = _measured(table.slice(start, AT_ONCE), phases, computed, config.threshold)
+                    counts.update(counted)
+                    parts.append(run / f".{RESCREENED}.{len(parts)}.tmp")
+                    pq.write_table(left, parts[-1], compression="zstd")
+            # What a search found stays in its order.
+            write_pieces(run / RESCREENED, map(_read, parts) if config.search else merge(parts), told)
+        except MemoryError:
+            raise JobError(f"there is not enough memory to measure the candidates of {run} again") from None
+        finally:
+            for part in parts:
+                part.unlink(missing_ok=True)
+    return Rescreened(**counts, found=_found(computed, phases))
+
+
+def _measured(
+    candidates: pa.Table, phases: PhaseTable, computed: PhaseTable, threshold: float
+) -> tuple[pa.Table, dict[str, int]]:
+    """Those that stay, in their order, with what `phases` say of them, and how many do not."""
     elements, amounts = schema.candidate_arrays(candidates)
     hull_energy, decompositions = phases.decompositions(elements, amounts)
     distance = candidates["formation_energy_ev_atom"].to_numpy().astype(np.float64) - hull_energy
-    calculated = np.isin(candidates["formula"].to_numpy(zero_copy_only=False), computed.table["formula"].to_pylist())
-    above = ~calculated & (distance >= -config.threshold)
+    calculated = pc.is_in(candidates["formula"], computed.table["formula"].combine_chunks()).to_numpy()
+    above = ~calculated & (distance >= -threshold)
     fresh = {"hull_energy_ev_atom": pa.array(hull_energy), KEY: pa.array(distance), "decomposition": decompositions}
     names = [field.name for field in schema.CHEMISTRY]
     fresh |= dict(zip(names, chemistry(elements, amounts, phases), strict=True))
     columns = [fresh.get(name, candidates[name]) for name in candidates.column_names]
-    keep = np.flatnonzero(~calculated & ~above)
-    by_distance = np.lexsort((candidates["id"].to_numpy()[keep], distance[keep]))
-    order = keep if config.search else keep[by_distance]  # what a search found stays in its order
-    table = pa.table(columns, schema=candidates.schema).take(pa.array(order))
-    told = {"fingerprint": config.fingerprint, "computed": computed.checksum}
-    table = table.replace_schema_metadata({"matscreen": json.dumps(told)})
-    with locked(run):
-        write_atomically(run / RESCREENED, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    left = pa.table(columns, schema=candidates.schema).filter(pa.array(~calculated & ~above))
+    counted = {"before": len(candidates), "now": len(left), "calculated": int(calculated.sum())}
+    return left, counted | {"above": int(above.sum())}
+
+
+def _read(part: Path) -> pa.Table:
+    return pq.read_table(part, partitioning=None)
+
+
+def _found(computed: PhaseTable, phases: PhaseTable) -> dict[str, float]:
+    """The least energy above the hull, eV/atom, of each calculated compound."""
     formulas = computed.table["formula"].to_pylist()
     over = computed.table["formation_energy_ev_atom"].to_numpy() - phases.hull_energy(formulas)
     found: dict[str, float] = {}
     for formula, distance_above in zip(formulas, over.tolist(), strict=True):
         found[formula] = min(found.get(formula, np.inf), max(distance_above, 0.0))
-    return Rescreened(len(candidates), len(table), int(calculated.sum()), int(above.sum()), found)
+    return found
 
 
 def with_computed(phases: PhaseTable, computed: PhaseTable) -> PhaseTable:

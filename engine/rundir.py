@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from matscreen.engine import schema
 from matscreen.engine.digested import intact, write_digested
 from matscreen.engine.lock import locked
 from matscreen.engine.merge import KEY, merge
-from matscreen.engine.pieces import CANDIDATES, pieces, rows_at
+from matscreen.engine.pieces import CANDIDATES, pieces, rows_at, write_pieces
 from matscreen.engine.reference import PhaseTable
 from matscreen.engine.screen import Screened
 from matscreen.models.errors import InputError, JobError
@@ -266,18 +266,8 @@ def set_aside(path: Path, file: Path) -> None:
 
 def write_candidates(path: Path, fingerprint: str, tables: Iterable[pa.Table]) -> str:
     """Write `candidates.parquet`, a row group a table, of which there is at least one; returns its SHA-256."""
-    metadata = {"matscreen": json.dumps({"fingerprint": fingerprint})}
-    file = path / CANDIDATES
-
-    def write(temporary: Path) -> None:
-        rest = iter(tables)
-        first = next(rest)
-        with pq.ParquetWriter(temporary, first.schema.with_metadata(metadata), compression="zstd") as writer:
-            for table in chain([first], rest):
-                writer.write_table(table.replace_schema_metadata(metadata), row_group_size=max(len(table), 1))
-
-    write_atomically(file, write)
-    return checksum(file)
+    write_pieces(path / CANDIDATES, tables, {"fingerprint": fingerprint})
+    return checksum(path / CANDIDATES)
 
 
 def merged(path: Path, chunks: Iterable[Chunk]) -> Iterator[pa.Table]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from matscreen.engine.pieces import pieces, rows_at
+from matscreen.engine.pieces import pieces, rows_at, write_pieces
 from matscreen.models.errors import JobError
 
 
@@ -47,6 +47,32 @@ def test_damage_is_said(file: Path) -> None:
     for read in (lambda: list(pieces(file)), lambda: rows_at(file, np.arange(1000))):
         with pytest.raises(JobError, match=r"rescreened.parquet is damaged .*`matscreen rescreen .*makes it anew"):
             read()
+
+
+def test_what_is_written_is_read(table: pa.Table, tmp_path: Path) -> None:
+    file = tmp_path / "rescreened.parquet"
+    for parts in ([table], [table[:300], table[300:300], table[300:]], [table[:0]]):
+        write_pieces(file, iter(parts), {"of": "all"})
+        assert [len(one) for one in pieces(file)] == [len(part) for part in parts]
+        assert pa.concat_tables(pieces(file)).equals(pa.concat_tables(parts))
+        assert pq.read_schema(file).metadata == {b"matscreen": b'{"of": "all"}'}
+
+
+def test_damage_that_could_be_read_is_said(table: pa.Table, tmp_path: Path) -> None:
+    """Any byte of the pages."""
+    file = tmp_path / "rescreened.parquet"
+    write_pieces(file, [table], {})
+    content = file.read_bytes()
+    group = pq.ParquetFile(file).metadata.row_group(0)
+    end = 4 + sum(group.column(n).total_compressed_size for n in range(group.num_columns))
+    silent = 0
+    for place in range(4, end, 97):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        try:
+            silent += not pa.concat_tables(pieces(file)).equals(table)
+        except JobError:
+            continue
+    assert silent == 0
 
 
 def test_too_little_memory_is_no_damage(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,30 @@ def test_the_loop_is_closed(elements: Path, queue: Path, tmp_path: Path) -> None
     assert (run / "computed.parquet").read_bytes() == whole
 
 
+def test_a_list_is_rescreened_in_parts(
+    elements: Path, queue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, entry = tmp_path / "run", read_manifest(queue).entries[0]
+    finish(queue, entry, -2.0, read_elements(elements))
+    ingest(queue, elements)
+    whole = rescreen(run)
+    kept = (run / "rescreened.parquet").read_bytes()
+    assert 0 < whole.now < whole.before
+    (run / "rescreened.parquet").unlink()
+    monkeypatch.setattr("matscreen.engine.rescreen.AT_ONCE", 7)
+    assert rescreen(run) == whole
+    assert (run / "rescreened.parquet").read_bytes() == kept
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("matscreen.engine.rescreen.merge", full)
+    with pytest.raises(JobError, match="not enough memory to measure"):
+        rescreen(run)
+    assert (run / "rescreened.parquet").read_bytes() == kept
+    assert not list(run.glob(".*.tmp"))
+
+
 def test_a_folder_that_is_no_run_stays_as_it_is(elements: Path, queue: Path, tmp_path: Path) -> None:
     (tmp_path / "mine" / "sub").mkdir(parents=True)
     files = [tmp_path / "mine" / ".notes.tmp", tmp_path / "mine" / "sub" / ".draft.tmp"]
