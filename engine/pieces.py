@@ -20,6 +20,9 @@ CANDIDATES = "candidates.parquet"
 RESCREENED = "rescreened.parquet"
 """File of those that are left of them since some compounds were calculated."""
 
+AT_ONCE = 2**18
+"""Rows of a long list that are read at a time."""
+
 _MADE_BY = {CANDIDATES: "resume", RESCREENED: "rescreen"}
 
 
@@ -68,6 +71,12 @@ def rows_at(file: Path, wanted: np.ndarray) -> pa.Table:
             start = stop
         back = np.argsort(order, kind="stable")
         return pa.concat_tables(found).take(pa.array(back)).combine_chunks().replace_schema_metadata(None)
+
+
+def rows_in_parts(file: Path, wanted: np.ndarray) -> Iterator[pa.Table]:
+    """`rows_at` in tables of at most `AT_ONCE` rows, at least one table."""
+    for start in range(0, max(len(wanted), 1), AT_ONCE):
+        yield rows_at(file, wanted[start : start + AT_ONCE])
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +50,29 @@ def print_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]
     Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False).print(table)
 
 
-def print_compositions(table: pa.Table, form: str, title: str) -> None:
-    """Candidates or predictions in the form asked for. Columns: formula, the energies, decomposition, others."""
+def print_compositions(tables: Iterable[pa.Table], form: str, title: str) -> None:
+    """Candidates or predictions in the form asked for, of tables, at least one, with the same columns.
+
+    Columns: formula, the energies, decomposition, others. Only the form "table" needs them all at a time.
+    """
     if form == "json":
         before = "[\n"
-        for row in _rows(table):
+        for row in _rows(tables):
             sys.stdout.write(before + textwrap.indent(json.dumps(row, indent=1), " "))
             before = ",\n"
-        print("\n]" if len(table) else "[]")
+        print("[]" if before == "[\n" else "\n]")
         return
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(table.column_names)
-        for row in _rows(table):
+        rest = iter(tables)
+        first = next(rest)
+        writer.writerow(first.column_names)
+        for row in _rows(chain([first], rest)):
             if "decomposition" in row:
                 row["decomposition"] = mixture(row["decomposition"])
             writer.writerow(" ".join(map(str, v)) if isinstance(v, list) else v for v in row.values())
         return
+    table = pa.concat_tables(tables)
     properties = [name for name in table.column_names if f"{name}_spread" in table.column_names]
     rows = [
         (
@@ -85,10 +92,11 @@ def print_compositions(table: pa.Table, form: str, title: str) -> None:
     print_table(title, headers, rows, left=2)
 
 
-def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """Rows as dictionaries, of a list of millions a few at a time: they take many times the memory of the table."""
-    for batch in table.to_batches(max_chunksize=2**14):
-        yield from batch.to_pylist()
+def _rows(tables: Iterable[pa.Table]) -> Iterator[dict[str, Any]]:
+    """Rows as dictionaries, of a list of millions a few at a time: they take many times the memory of the tables."""
+    for table in tables:
+        for batch in table.to_batches(max_chunksize=2**14):
+            yield from batch.to_pylist()
 
 
 def heading(column: str) -> str:

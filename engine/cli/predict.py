@@ -53,7 +53,7 @@ def predict(
             "decomposition": decompositions,
         }
     )
-    print_compositions(table, form, f"Predicted by {network.name}, hull of {phases.name} (eV/atom)")
+    print_compositions([table], form, f"Predicted by {network.name}, hull of {phases.name} (eV/atom)")
 
 
 def _read_formulas(file: Path, column: str) -> list[str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pyarrow as pa
 import rich.progress
 import typer
 from typer.core import TyperGroup
@@ -93,7 +94,7 @@ def make(
     )
     fingerprint = rundir.read_config(run).fingerprint
     filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse, likely_first)
-    listed, _ = read_shortlist(run, filters, top)
+    listed = pa.concat_tables(read_shortlist(run, filters, top).tables)
     path = out or run.with_name(f"{run.resolve().name}-queue-{to}")
     own, complaints = from_path(prototypes) if prototypes else ([], [])
     for complaint in complaints:

@@ -34,7 +34,7 @@ def refine(
         lowest = found.table["hull_distance_ev_atom"][0].as_py()
         say(f"the lowest lies {lowest:+.3f} eV/atom from the hull; the lowest of the grid {best[0]:+.3f}")
     if form != "table":
-        print_compositions(found.table, form, "")
+        print_compositions([found.table], form, "")
         return
     rows = [
         (

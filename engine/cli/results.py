@@ -1,5 +1,7 @@
 """`matscreen show` and `matscreen verify`."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,7 @@ import typer
 from matscreen.engine import rundir
 from matscreen.engine.cli import options as o
 from matscreen.engine.cli.output import heading, print_compositions, print_table, say
-from matscreen.engine.pieces import RESCREENED, pieces, rows_at
+from matscreen.engine.pieces import RESCREENED, pieces, rows_in_parts
 from matscreen.engine.rescreen import current_list
 from matscreen.engine.rundir import NO_THRESHOLD, RunConfig
 from matscreen.engine.shortlist import Filters, columns, places
@@ -34,7 +36,7 @@ def show(
     """Show the candidates of a finished run, the best first: furthest below the hull, or what a search was after."""
     filters = Filters(charge_balanced, no_f_block, no_radioactive, max_per_system, diverse, likely_first)
     config, summary = rundir.read_config(run), rundir.read_summary(run)
-    shown, listed = read_shortlist(run, filters, top if top is not None else 20 if form == "table" else None)
+    shortlist = read_shortlist(run, filters, top if top is not None else 20 if form == "table" else None)
     if form == "table" and not (run / RESCREENED).is_file():  # these are counts of the scan
         counts = [
             (
@@ -51,7 +53,7 @@ def show(
         title = f"{run}: {_asked(config)}"
         print_table(title, headers, counts)
         print()
-    print_compositions(shown, form, f"The {filters.superlative} {len(shown):,} of {listed:,} candidates (eV/atom)")
+    print_shortlist(shortlist, form, filters.superlative)
 
 
 def _asked(config: RunConfig) -> str:
@@ -68,19 +70,35 @@ def _asked(config: RunConfig) -> str:
     return "; ".join(told)
 
 
-def read_shortlist(run: Path, filters: Filters, top: int | None) -> tuple[pa.Table, int]:
-    """The run's `top` best candidates (all if None) that pass, said what was removed, and how many pass."""
+@dataclass(frozen=True)
+class Shortlist:
+    """Candidates that were asked for: tables one after another, how many they hold, and of how many they are."""
+
+    tables: Iterator[pa.Table]
+    shown: int
+    listed: int
+
+
+def read_shortlist(run: Path, filters: Filters, top: int | None) -> Shortlist:
+    """The run's `top` best candidates (all if None) of those that pass, and said what was removed."""
     file, computed = current_list(run)
     count = pq.read_metadata(file).num_rows
     if computed is not None:
         say(f"rescreened with {computed:,} calculated compounds: {count:,} candidates")
     if not filters:
-        return rows_at(file, np.arange(count if top is None else min(top, count))), count
+        shown = count if top is None else min(top, count)
+        return Shortlist(rows_in_parts(file, np.arange(shown)), shown, count)
     chosen, removed = places(pieces(file, columns(filters)), filters)
     if removed:
         told = ", ".join(f"{name} {number:,}" for name, number in removed.items())
         say(f"of {count:,} candidates removed: {told}; {len(chosen):,} are left")
-    return rows_at(file, chosen[:top]), len(chosen)
+    return Shortlist(rows_in_parts(file, chosen[:top]), len(chosen[:top]), len(chosen))
+
+
+def print_shortlist(shortlist: Shortlist, form: str, superlative: str) -> None:
+    """On stdout, in the form asked for."""
+    title = f"The {superlative} {shortlist.shown:,} of {shortlist.listed:,} candidates (eV/atom)"
+    print_compositions(shortlist.tables, form, title)
 
 
 def verify(

@@ -9,8 +9,8 @@ import typer
 
 from matscreen.engine import rundir
 from matscreen.engine.cli import options as o
-from matscreen.engine.cli.output import print_compositions, say
-from matscreen.engine.cli.results import read_shortlist
+from matscreen.engine.cli.output import say
+from matscreen.engine.cli.results import print_shortlist, read_shortlist
 from matscreen.engine.cli.run_bar import RunBar
 from matscreen.engine.cli.search import print_search, told_search
 from matscreen.engine.cluster import cluster, steady_clock
@@ -158,8 +158,8 @@ def _told(bar: RunBar) -> Callable[[Progress], None]:
 
 
 def _print_run(run: Run, top: int | None, form: str, filters: Filters) -> None:
-    shown, listed = read_shortlist(run.path, filters, top if top is not None else 20 if form == "table" else None)
-    print_compositions(shown, form, f"The {filters.superlative} {len(shown):,} of {listed:,} candidates (eV/atom)")
+    shortlist = read_shortlist(run.path, filters, top if top is not None else 20 if form == "table" else None)
+    print_shortlist(shortlist, form, filters.superlative)
     rates = run.summary["throughput"]
     done, seconds = rates["last_session_compositions"], rates["last_session_seconds"]
     speed = f"{done:,} compositions in {seconds:,.1f} s ({done / seconds:,.0f}/s)" if done else "nothing was left to do"

@@ -130,8 +130,8 @@ def told_search(bar: RunBar, objectives: list[tuple[str, int]]) -> Callable[[Pro
 
 def print_search(run: Run, top: int | None, form: str) -> None:
     """What was found, the best first."""
-    shown, listed = read_shortlist(run.path, Filters(), top if top is not None else 20 if form == "table" else None)
-    print_compositions(shown, form, f"The best {len(shown):,} of {listed:,} found")
+    found = read_shortlist(run.path, Filters(), top if top is not None else 20 if form == "table" else None)
+    print_compositions(found.tables, form, f"The best {found.shown:,} of {found.listed:,} found")
     summary = run.summary
     done, seconds = (summary["throughput"][f"last_session_{what}"] for what in ("compositions", "seconds"))
     speed = f"{done:,} points in {seconds:,.1f} s ({done / seconds:,.0f}/s)" if done else "nothing was left to do"

@@ -18,9 +18,10 @@ def test_lists_for_programs(count: int, capsys: pytest.CaptureFixture[str]) -> N
     shares = [[{"fraction": 0.25, "formula": "Fe"}, {"fraction": 0.75, "formula": "O"}]] * count
     mixtures = pa.array(shares, pa.list_(pa.struct([("fraction", pa.float64()), ("formula", pa.string())])))
     table = pa.table({"formula": names, "energy": energies, "decomposition": mixtures})
-    print_compositions(table, "json", "")
+    tables = [table[:17], table[17:17], table[17:]]
+    print_compositions(iter(tables), "json", "")
     assert capsys.readouterr().out == json.dumps(table.to_pylist(), indent=1) + "\n"
-    print_compositions(table, "csv", "")
+    print_compositions(iter(tables), "csv", "")
     written = list(csv.reader(io.StringIO(capsys.readouterr().out)))
     assert written[0] == ["formula", "energy", "decomposition"]
     assert [row[0] for row in written[1:]] == names.to_pylist()

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from matscreen.engine.pieces import pieces, rows_at, write_pieces
+from matscreen.engine.pieces import pieces, rows_at, rows_in_parts, write_pieces
 from matscreen.models.errors import JobError
 
 
@@ -38,6 +38,15 @@ def test_pieces_are_the_table(table: pa.Table, file: Path, tmp_path: Path) -> No
 def test_rows_come_in_the_order_asked_for(wanted: list[int], table: pa.Table, file: Path) -> None:
     places = np.array(wanted, np.int64)
     assert rows_at(file, places).equals(table.take(pa.array(places)), check_metadata=True)
+
+
+def test_rows_in_parts(table: pa.Table, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matscreen.engine.pieces.AT_ONCE", 300)
+    places = np.random.default_rng(1).permutation(1000)
+    found = list(rows_in_parts(file, places))
+    assert [len(one) for one in found] == [300, 300, 300, 100]
+    assert pa.concat_tables(found).equals(table.take(pa.array(places)))
+    assert [one.schema for one in rows_in_parts(file, places[:0])] == [table.schema]
 
 
 def test_damage_is_said(file: Path) -> None:
