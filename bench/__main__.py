@@ -17,6 +17,7 @@ for name in (
     "rings",
     "padnet",
     "cascade",
+    "five_elements",
     "scan",
     "timeline",
     "search",
