@@ -1,4 +1,4 @@
-"""Candidates of all chunks in one order, however many there are: a distribution sort over files.
+"""Candidates of all chunks, or parts of a list, in one order, however many there are: a distribution sort over files.
 
 Counting distances cuts their axis into ranges of a bounded number of candidates; a range at a time is then read from
 every file and sorted. The cuts depend on the candidates alone, so the same candidates give the same tables.
@@ -6,6 +6,7 @@ every file and sorted. The cuts depend on the candidates alone, so the same cand
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,7 @@ def merge(files: Sequence[Path], rows: int = ROWS) -> Iterator[pa.Table]:
     """
     counts = np.zeros(len(_CUTS) + 1, np.int64)
     for file in files:
-        distance = pq.read_table(file, columns=[KEY], partitioning=None)[KEY].to_numpy()
+        distance = read_part(file, columns=[KEY])[KEY].to_numpy()
         counts += np.bincount(np.searchsorted(_CUTS, distance, side="right"), minlength=len(counts))
     filled = np.flatnonzero(counts)
     low = -np.inf
@@ -42,9 +43,14 @@ def merge(files: Sequence[Path], rows: int = ROWS) -> Iterator[pa.Table]:
         yield _schema(files).empty_table()
 
 
+def read_part(file: Path, **how: Any) -> pa.Table:
+    """One of the files, read `how` PyArrow's `read_table` is told; its pages are compared with their sums, if any."""
+    return pq.read_table(file, partitioning=None, page_checksum_verification=True, **how)
+
+
 def _sorted_range(files: Sequence[Path], low: float, high: float) -> pa.Table:
     within = (pc.field(KEY) >= low) & (pc.field(KEY) < high)
-    parts = [pq.read_table(f, filters=within, partitioning=None).replace_schema_metadata(None) for f in files]
+    parts = [read_part(file, filters=within).replace_schema_metadata(None) for file in files]
     table = pa.concat_tables(parts)
     order = np.lexsort((table["id"].to_numpy(), table[KEY].to_numpy()))
     return table.take(pa.array(order)).cast(_schema(files)).combine_chunks()

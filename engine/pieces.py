@@ -1,4 +1,4 @@
-"""A run's list of candidates, which need not fit into memory: a piece at a time, or a few of its rows."""
+"""A run's list of candidates, which need not fit into memory: written and read in pieces, or a few rows at a time."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -20,8 +20,8 @@ CANDIDATES = "candidates.parquet"
 RESCREENED = "rescreened.parquet"
 """File of those that are left of them since some compounds were calculated."""
 
-AT_ONCE = 2**18
-"""Rows of a long list that are read at a time."""
+AT_ONCE = 2**20
+"""Rows of a long list that are given at a time. In another order than the file's, each part reads all of it."""
 
 _MADE_BY = {CANDIDATES: "resume", RESCREENED: "rescreen"}
 
@@ -59,24 +59,29 @@ def pieces(file: Path, columns: Iterable[str] | None = None) -> Iterator[pa.Tabl
 
 def rows_at(file: Path, wanted: np.ndarray) -> pa.Table:
     """The rows whose places in the file are `wanted` (N,), in that order; errors as `pieces`."""
-    order = np.argsort(wanted, kind="stable")
-    rising = wanted[order]
     with _read(file) as opened:
-        found, start = [opened.schema_arrow.empty_table()], 0
-        for group in range(opened.num_row_groups):
-            stop = start + opened.metadata.row_group(group).num_rows
-            first, last = np.searchsorted(rising, [start, stop])
-            if first < last:
-                found.append(opened.read_row_group(group).take(pa.array(rising[first:last] - start)))
-            start = stop
-        back = np.argsort(order, kind="stable")
-        return pa.concat_tables(found).take(pa.array(back)).combine_chunks().replace_schema_metadata(None)
+        return _rows(opened, wanted)
 
 
 def rows_in_parts(file: Path, wanted: np.ndarray) -> Iterator[pa.Table]:
-    """`rows_at` in tables of at most `AT_ONCE` rows, at least one table."""
-    for start in range(0, max(len(wanted), 1), AT_ONCE):
-        yield rows_at(file, wanted[start : start + AT_ONCE])
+    """`rows_at` in tables of at most `AT_ONCE` rows, at least one table; all of the file as it was at the first."""
+    with _read(file) as opened:
+        for start in range(0, max(len(wanted), 1), AT_ONCE):
+            yield _rows(opened, wanted[start : start + AT_ONCE])
+
+
+def _rows(opened: pq.ParquetFile, wanted: np.ndarray) -> pa.Table:
+    order = np.argsort(wanted, kind="stable")
+    rising = wanted[order]
+    found, start = [opened.schema_arrow.empty_table()], 0
+    for group in range(opened.num_row_groups):
+        stop = start + opened.metadata.row_group(group).num_rows
+        first, last = np.searchsorted(rising, [start, stop])
+        if first < last:
+            found.append(opened.read_row_group(group).take(pa.array(rising[first:last] - start)))
+        start = stop
+    back = np.argsort(order, kind="stable")
+    return pa.concat_tables(found).take(pa.array(back)).combine_chunks().replace_schema_metadata(None)
 
 
 @contextmanager
@@ -85,7 +90,7 @@ def _read(file: Path) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(file, page_checksum_verification=True) as opened:
             yield opened
     except MemoryError:
-        raise JobError(f"there is not enough memory for what was asked of {file}: ask for fewer rows") from None
+        raise JobError(f"there is not enough memory to read {file}; make room, or ask for less") from None
     except (pa.ArrowException, OSError) as error:
         said = (str(error) or type(error).__name__).splitlines()[0]
         again = f"`matscreen {_MADE_BY[file.name]} {file.parent}` makes it anew"

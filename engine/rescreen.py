@@ -18,7 +18,7 @@ from matscreen.engine import rundir, schema
 from matscreen.engine.chemistry import chemistry
 from matscreen.engine.computed import read_computed
 from matscreen.engine.lock import locked
-from matscreen.engine.merge import KEY, merge
+from matscreen.engine.merge import KEY, merge, read_part
 from matscreen.engine.pieces import CANDIDATES, RESCREENED, pieces, write_pieces
 from matscreen.engine.reference import PhaseTable
 from matscreen.models.errors import InputError, JobError
@@ -44,29 +44,33 @@ class Rescreened:
 def rescreen(run: Path) -> Rescreened:
     """Write `rescreened.parquet` (`schema.candidates`) into the run; `current_list` is that from then on.
 
-    InputError if nothing was calculated yet or another process works on the run; errors of `rundir.open_candidates`.
+    InputError if nothing was calculated yet or another process works on the run, JobError if disk or memory are full;
+    errors of `rundir.open_candidates`. The list that was there before is then as it was.
     """
     config = rundir.read_config(run)
-    computed = read_computed(run)
-    if computed is None:
-        raise InputError(f"nothing was calculated for {run} yet: `matscreen queue ingest` brings results in")
-    phases = with_computed(rundir.read_phases(run, config), computed)
-    rundir.open_candidates(run).close()
-    told = {"fingerprint": config.fingerprint, "computed": computed.checksum}
-    parts: list[Path] = []
-    counts = Counter({"before": 0, "now": 0, "calculated": 0, "above": 0})
     with locked(run):
+        computed = read_computed(run)
+        if computed is None:
+            raise InputError(f"nothing was calculated for {run} yet: `matscreen queue ingest` brings results in")
+        phases = with_computed(rundir.read_phases(run, config), computed)
+        rundir.open_candidates(run).close()
+        parts: list[Path] = []
+        counts = Counter({"before": 0, "now": 0, "calculated": 0, "above": 0})
         try:
             for table in pieces(run / CANDIDATES):
                 for start in range(0, max(len(table), 1), AT_ONCE):
                     left, counted = _measured(table.slice(start, AT_ONCE), phases, computed, config.threshold)
                     counts.update(counted)
-                    parts.append(run / f".{RESCREENED}.{len(parts)}.tmp")
-                    pq.write_table(left, parts[-1], compression="zstd")
+                    parts.append(run / f".{RESCREENED}.{len(parts)}.tmp")  # of a killed process the lock removes it
+                    pq.write_table(left, parts[-1], compression="zstd", write_page_checksum=True)
+            told = {"fingerprint": config.fingerprint, "computed": computed.checksum}
             # What a search found stays in its order.
-            write_pieces(run / RESCREENED, map(_read, parts) if config.search else merge(parts), told)
+            write_pieces(run / RESCREENED, map(read_part, parts) if config.search else merge(parts), told)
         except MemoryError:
             raise JobError(f"there is not enough memory to measure the candidates of {run} again") from None
+        except (pa.ArrowException, OSError) as error:
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            raise JobError(f"cannot measure the candidates of {run} again: {said}") from None
         finally:
             for part in parts:
                 part.unlink(missing_ok=True)
@@ -89,10 +93,6 @@ def _measured(
     left = pa.table(columns, schema=candidates.schema).filter(pa.array(~calculated & ~above))
     counted = {"before": len(candidates), "now": len(left), "calculated": int(calculated.sum())}
     return left, counted | {"above": int(above.sum())}
-
-
-def _read(part: Path) -> pa.Table:
-    return pq.read_table(part, partitioning=None)
 
 
 def _found(computed: PhaseTable, phases: PhaseTable) -> dict[str, float]:

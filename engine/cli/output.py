@@ -53,7 +53,8 @@ def print_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]
 def print_compositions(tables: Iterable[pa.Table], form: str, title: str) -> None:
     """Candidates or predictions in the form asked for, of tables, at least one, with the same columns.
 
-    Columns: formula, the energies, decomposition, others. Only the form "table" needs them all at a time.
+    Columns: formula, the energies, decomposition, others. Only the form "table" needs them all at a time; CSV and JSON
+    are begun before the last table is read, and stay unfinished where that fails.
     """
     if form == "json":
         before = "[\n"

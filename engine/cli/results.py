@@ -72,7 +72,7 @@ def _asked(config: RunConfig) -> str:
 
 @dataclass(frozen=True)
 class Shortlist:
-    """Candidates that were asked for: tables one after another, how many they hold, and of how many they are."""
+    """Candidates that were asked for: tables to be read once, how many they hold, and of how many they are."""
 
     tables: Iterator[pa.Table]
     shown: int
@@ -80,7 +80,10 @@ class Shortlist:
 
 
 def read_shortlist(run: Path, filters: Filters, top: int | None) -> Shortlist:
-    """The run's `top` best candidates (all if None) of those that pass, and said what was removed."""
+    """The run's `top` best candidates (all if None) of those that pass, and said what was removed.
+
+    Errors of `current_list`, `places` and, when the tables are read, of `pieces`.
+    """
     file, computed = current_list(run)
     count = pq.read_metadata(file).num_rows
     if computed is not None:

@@ -120,9 +120,12 @@ def wait_for_a_chunk(path: Path, process: subprocess.Popen[bytes]) -> None:
 def test_interrupted_from_the_keyboard(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     process = start_scan(path)
-    wait_for_a_chunk(path, process)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    try:
+        wait_for_a_chunk(path, process)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert b"interrupted" in stderr
     assert b"Traceback" not in stderr

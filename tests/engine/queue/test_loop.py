@@ -1,16 +1,19 @@
 """From a queue back to the list: results come in, what cannot be trusted stays queued, candidates are rescreened."""
 
 import gzip
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pymatgen.core import Composition
 
 from matscreen.engine import PhaseTable, cli, rundir
 from matscreen.engine.computed import read_computed
+from matscreen.engine.merge import merge
 from matscreen.engine.queue.ingest import ingest, read_elements
 from matscreen.engine.queue.manifest import Manifest, read_manifest
 from matscreen.engine.report.contents import contents
@@ -115,11 +118,25 @@ def test_a_list_is_rescreened_in_parts(
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("matscreen.engine.rescreen.merge", full)
-    with pytest.raises(JobError, match="not enough memory to measure"):
-        rescreen(run)
-    assert (run / "rescreened.parquet").read_bytes() == kept
-    assert not list(run.glob(".*.tmp"))
+    def no_room(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def damaging(parts: list[Path]) -> Iterator[pa.Table]:
+        content = bytearray(parts[3].read_bytes())
+        content[4:60] = bytes(56)
+        parts[3].write_bytes(content)
+        return merge(parts)
+
+    for broken, said in (
+        (full, "not enough memory to measure"),
+        (no_room, "measure .* again: .*No space left"),
+        (damaging, "cannot measure the candidates of .* again: "),
+    ):
+        monkeypatch.setattr("matscreen.engine.rescreen.merge", broken)
+        with pytest.raises(JobError, match=said):
+            rescreen(run)
+        assert (run / "rescreened.parquet").read_bytes() == kept
+        assert not list(run.glob(".*.tmp"))
 
 
 def test_a_folder_that_is_no_run_stays_as_it_is(elements: Path, queue: Path, tmp_path: Path) -> None:

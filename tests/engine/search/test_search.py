@@ -236,8 +236,9 @@ def test_several_objectives(model: Model, phases: PhaseTable, tmp_path: Path) ->
 
 
 def test_what_was_calculated_leaves_the_list_in_its_order(
-    whole: Path, tmp_path: Path, model: Model, phases: PhaseTable
+    whole: Path, tmp_path: Path, model: Model, phases: PhaseTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("matscreen.engine.rescreen.AT_ONCE", 2)
     path = searched(tmp_path / "own", model, phases)
     before = rundir.read_candidates(path)["formula"].to_pylist()
     add_computed(path, {"a": (before[1], float(phases.hull_energy([before[1]])[0]) + 0.1)})
