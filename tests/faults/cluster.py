@@ -12,15 +12,14 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-SHORT = {
+SETTINGS = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "15s",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "15s",
     "DASK_LOGGING__DISTRIBUTED": "critical",
+    "DASK_DISTRIBUTED__WORKER__PRELOAD": str(Path(__file__).with_name("unhurried.py")),
 }
-"""Patience with hosts that do not answer; a test has less of it than a night."""
-
-UNHURRIED = Path(__file__).with_name("unhurried.py")
+"""Less patience than at night with hosts that do not answer, and workers that take their time over each chunk."""
 
 
 def scheduler(address: str, *options: str, within: str = "") -> subprocess.Popen[bytes]:
@@ -38,14 +37,14 @@ def scheduler(address: str, *options: str, within: str = "") -> subprocess.Popen
 
 
 def worker(address: str, *options: str, within: str = "") -> subprocess.Popen[bytes]:
-    """Start one for the scheduler at `address`, which takes its time over each chunk."""
-    return _dask("worker", address, "--preload", str(UNHURRIED), *options, within=within)
+    """Start one for the scheduler at `address`."""
+    return _dask("worker", address, *options, within=within)
 
 
 def _dask(command: str, *options: str, within: str) -> subprocess.Popen[bytes]:
     program = [sys.executable, "-m", f"distributed.cli.dask_{command}", "--no-dashboard", *options]
     inside = ["ip", "netns", "exec", within] if within else []
-    return subprocess.Popen([*inside, *program], env=os.environ | SHORT, stdout=-3, stderr=-3)
+    return subprocess.Popen([*inside, *program], env=os.environ | SETTINGS, stdout=-3, stderr=-3)
 
 
 def ready(address: str, workers: int) -> None:

@@ -39,7 +39,7 @@ def nights(batch: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     settings = {f"DASK_JOBQUEUE__SLURM__{name}": value for name, value in JOBS.items()}
     settings["DASK_JOBQUEUE__SLURM__LOG_DIRECTORY"] = str(tmp_path)
     settings["DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT"] = "1s"
-    for name, value in (batch | settings | cluster.SHORT).items():
+    for name, value in (batch | settings | cluster.SETTINGS).items():
         monkeypatch.setenv(name, value)
     return monkeypatch
 
