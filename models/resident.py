@@ -59,19 +59,42 @@ def outputs(
 
     BackendError for a precision that the device or the networks cannot have, JobError where its memory is full.
     """
-    device = torch.device("cuda", torch.cuda.current_device()) if gpu_here() == "cuda" else torch.device("cpu")
-    result = np.empty((len(members), len(elements), len(members[0].layers.biases[-1])), np.float32)
+    cuda = gpu_here() == "cuda"
+    device = torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
     try:
         with _lock:
             held = [_on_device(member, known, precision, device) for member in members]
+            beside = torch.cuda.Stream(device) if cuda else None  # type: ignore[no-untyped-call]
+            shape = len(members), len(elements), len(members[0].layers.biases[-1])
+            result = torch.empty(shape, dtype=torch.float32, pin_memory=cuda)
             for start in range(0, len(elements), ROWS):
                 part = slice(start, start + ROWS)
-                parts = (np.ascontiguousarray(array[part]) for array in (elements, amounts, places))
-                given = (torch.tensor(array, device=device) for array in parts)
-                result[:, part] = _part(held, *given).cpu().numpy()
+                given = (_sent(array[part], device) for array in (elements, amounts, places))
+                _fetch(_part(held, *given), result[:, part], beside)
+            if beside:
+                beside.synchronize()
     except torch.OutOfMemoryError:
         raise JobError(f"the GPU has no memory left for {len(members)} networks and {ROWS:,} compositions") from None
-    return result
+    found: np.ndarray = result.numpy()
+    return found
+
+
+def _sent(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """The array on the device, from memory that it reads without this thread waiting."""
+    here = torch.tensor(array)
+    return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here
+
+
+def _fetch(found: torch.Tensor, into: torch.Tensor, beside: torch.cuda.Stream | None) -> None:
+    """Copy (members, n, outputs) to here; of a device in a stream of its own, while it computes the next."""
+    if beside is None:
+        into.copy_(found)
+        return
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        for here, there in zip(into, found, strict=True):  # a member's lie in one piece, which such a copy needs
+            here.copy_(there, non_blocking=True)
+    found.record_stream(beside)
 
 
 def _part(held: Sequence[Held], elements: torch.Tensor, amounts: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
