@@ -38,7 +38,9 @@ def _unit(share, k, atoms):
         for i in range(k):
             n = np.rint(share[i] * total)
             atoms[i] = n
-            whole = whole and abs(share[i] * total - n) < WHOLE
+            if not abs(share[i] * total - n) < WHOLE:
+                whole = False
+                break
         if whole:
             return total
     return 0
@@ -160,12 +162,12 @@ def _fill(elements, amounts, tables, result):
 def standardised(features: np.ndarray, mean: np.ndarray, scale: np.ndarray, largest: float) -> np.ndarray:
     """See the package."""
     out = np.empty(features.shape, np.float32)
-    _standardise(np.ascontiguousarray(features, np.float64), mean, scale, largest, out)
+    _standardise(np.ascontiguousarray(features, np.float64), mean, 1 / scale, largest, out)
     return out
 
 
 @numba.njit(cache=True, nogil=True)
-def _standardise(features, mean, scale, largest, out):
+def _standardise(features, mean, times, largest, out):
     for n in range(len(features)):
         for j in range(len(mean)):
-            out[n, j] = min(max((features[n, j] - mean[j]) / scale[j], -largest), largest)
+            out[n, j] = min(max((features[n, j] - mean[j]) * times[j], -largest), largest)
