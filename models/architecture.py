@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from matscreen.kernels.features import WARD_FEATURE_NAMES
+from matscreen.kernels.products import learning_product
 from matscreen.models.encoding import Kind
 
 Shortcut = Literal["none", "stack", "layer", "same width"]
@@ -100,10 +101,10 @@ class Embedding(nn.Module):
             told = [nn.functional.embedding(row[:, 0].long(), self.stoichiometry)]
         return torch.cat(
             [
-                (x @ self.left) * (x @ self.right),
-                torch.relu(x @ self.linear + self.bias),
-                x.sqrt() @ self.root,
-                (x > 0).to(x.dtype) @ self.presence,
+                learning_product(x, self.left) * learning_product(x, self.right),
+                torch.relu(learning_product(x, self.linear, self.bias)),
+                learning_product(x.sqrt(), self.root),
+                learning_product((x > 0).to(x.dtype), self.presence),
                 *told,
                 beside,
             ],
@@ -113,6 +114,14 @@ class Embedding(nn.Module):
     def learned(self) -> dict[str, np.ndarray]:
         """Fields of `kernels.embedding.Tables`, in float64: all but what is known of elements and stoichiometries."""
         return {name: table.detach().double().numpy() for name, table in self.named_parameters()}
+
+
+class Linear(nn.Linear):
+    """PyTorch's own, by the faster of its libraries."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, in) → (N, out)."""
+        return learning_product(x, self.weight.t(), self.bias)
 
 
 class Sequence(nn.Module):
@@ -249,7 +258,7 @@ def _jump(module: Sequence | Stack, source: int) -> Jump:
 def _linear(
     width_in: int, width: int, generator: torch.Generator, bias: bool = True, then: Literal["relu", "linear"] = "relu"
 ) -> nn.Linear:
-    linear = nn.Linear(width_in, width, bias=bias)
+    linear = Linear(width_in, width, bias=bias)
     nn.init.kaiming_normal_(linear.weight, nonlinearity=then, generator=generator)
     if bias:
         nn.init.zeros_(linear.bias)

@@ -10,6 +10,7 @@ from matscreen.kernels import embedding
 from matscreen.kernels.backend import Backend
 from matscreen.kernels.features import attribute_slopes, composition_features
 from matscreen.kernels.mlp import Layers
+from matscreen.kernels.products import learning_product
 from matscreen.models.device import here
 from matscreen.models.encoding import LARGEST
 from matscreen.models.member import Member
@@ -148,12 +149,12 @@ def _network(inputs: torch.Tensor, layers: Layers) -> torch.Tensor:
 
     found = [inputs]
     for number, (weight, bias, shortcut) in enumerate(zip(*layers, strict=True), start=1):
-        y = torch.addmm(there(bias), found[-1], there(weight))
+        y = learning_product(found[-1], there(weight), there(bias))
         if number < len(layers.weights):
             y = torch.relu(y)
         if shortcut:
             source = found[shortcut.source]
-            y = y + (source if shortcut.projection is None else source @ there(shortcut.projection))
+            y = y + (source if shortcut.projection is None else learning_product(source, there(shortcut.projection)))
         found.append(y)
     return found[-1]
 

@@ -58,3 +58,34 @@ def checked(tables: Tables) -> Tables:
         if name in lengths and (table.ndim != 2 or len(table) != lengths[name]):
             raise ValueError(f"{name} must have {lengths[name]} rows, not shape {table.shape}")
     return given
+
+
+class Sums(NamedTuple):
+    """The same rows as the CPU adds them up: those that one weight goes with lie beside each other.
+
+    Attributes
+    ----------
+    near : (E, 2 P + L) float32: U, V and A, which fractions weigh
+    start : (2 P + L,) float32: what their sum begins with
+    root, presence : (E, H) float32: what roots of fractions weigh, and what is added of elements that are there
+    stoichiometry : (S + 1, H) float32: what the sum of those two begins with
+    known, order : as in `Tables`
+    pairs : P
+    """
+
+    near: np.ndarray
+    start: np.ndarray
+    root: np.ndarray
+    presence: np.ndarray
+    stoichiometry: np.ndarray
+    known: np.ndarray
+    order: np.ndarray
+    pairs: int
+
+
+def sums(tables: Tables, root: np.ndarray, presence: np.ndarray, stoichiometry: np.ndarray) -> Sums:
+    """`Sums` of tables, with these three, of one width, in the place of their own."""
+    pairs = tables.left.shape[1]
+    near = np.concatenate([tables.left, tables.right, tables.linear], axis=1)
+    start = np.concatenate([np.zeros(2 * pairs, np.float32), tables.bias])
+    return Sums(near, start, root, presence, stoichiometry, tables.known, tables.order, pairs)

@@ -1,17 +1,20 @@
-"""Float32 on the CPU: a gathered first layer (Numba), then products and ReLU in a few buffers used over and over.
+"""Float32 on the CPU: a gathered first layer (Numba), then products with bias and ReLU in one pass.
 
 Every product has the same `BATCH` rows, the last batch padded with what the buffer held: a matrix library may sum in
 another order for another shape, and a composition's energy must not depend on its neighbours. Larger batches leave the
 cache, smaller ones starve the product (measured by `bench/mlp_cpu.py`).
 """
 
+from collections.abc import Callable
+
 import numba
 import numpy as np
 import torch
 
 from matscreen.kernels.embedding.cpu import add_up
-from matscreen.kernels.embedding.tables import Tables
+from matscreen.kernels.embedding.tables import Sums
 from matscreen.kernels.mlp.layers import Layers
+from matscreen.kernels.products import added_product, product
 
 BATCH = 512
 
@@ -20,91 +23,81 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers) -> np.nda
     """See the package. Uses as many threads as PyTorch is set to."""
     places = places.astype(np.int32, copy=False)
     fractions = fractions.astype(np.float32, copy=False)
-    activations = _activations(layers)
-    inputs, first = activations[0].numpy(), activations[1].numpy()
+    inputs, first = _buffer(len(layers.weights[0])), _buffer(len(layers.biases[0]))
     from_inputs = any(shortcut and shortcut.source == 0 for shortcut in layers.shortcuts)
-    result = np.empty((len(places), len(layers.biases[-1])), np.float32)
-    for start in range(0, len(places), BATCH):
-        part = slice(start, start + BATCH)
+
+    def rest(part: slice) -> torch.Tensor:
         if from_inputs:
-            _scatter(places[part], fractions[part], inputs)
-        _gather(places[part], fractions[part], layers.weights[0], layers.biases[0], first)
-        _shortcut(1, layers, activations)
-        _rest(2, layers, activations)
-        result[part] = activations[-1].numpy()[: len(result) - start]
-    return result
+            _scatter(places[part], fractions[part], inputs.numpy())
+        _gather(places[part], fractions[part], layers.weights[0], layers.biases[0], first.numpy())
+        return _after({0: inputs}, first, layers)
+
+    return _in_batches(len(places), layers, rest)
 
 
 def forward_dense(inputs: np.ndarray, layers: Layers) -> np.ndarray:
     """See the package. Uses as many threads as PyTorch is set to."""
-    activations = _activations(layers)
-    result = np.empty((len(inputs), len(layers.biases[-1])), np.float32)
-    for start in range(0, len(inputs), BATCH):
-        rows = inputs[start : start + BATCH]
-        activations[0].numpy()[: len(rows)] = rows
-        _rest(1, layers, activations)
-        result[start : start + BATCH] = activations[-1].numpy()[: len(rows)]
-    return result
+    given = _buffer(len(layers.weights[0]))
+
+    def rest(part: slice) -> torch.Tensor:
+        given.numpy()[: len(inputs[part])] = inputs[part]
+        return _after({0: given}, None, layers)
+
+    return _in_batches(len(inputs), layers, rest)
 
 
 def forward_embedded(
-    places: np.ndarray, fractions: np.ndarray, beside: np.ndarray, tables: Tables, layers: Layers
+    places: np.ndarray, fractions: np.ndarray, beside: np.ndarray, rows: Sums, layers: Layers
 ) -> np.ndarray:
-    """See the package; tables and layers as in `Embedded.absorbed`. Uses as many threads as PyTorch is set to."""
+    """See the package; rows and layers as in `Embedded.absorbed`. Uses as many threads as PyTorch is set to."""
     places = places.astype(np.int32, copy=False)
     fractions = fractions.astype(np.float32, copy=False)
     beside = beside.astype(np.float32, copy=False)
-    activations = _activations(layers)
-    inputs, first = activations[0].numpy(), activations[1].numpy()
-    result = np.empty((len(places), len(layers.biases[-1])), np.float32)
-    for start in range(0, len(places), BATCH):
-        part = slice(start, start + BATCH)
-        _embed(places[part], fractions[part], beside[part], tables, layers.biases[0], inputs, first)
-        activations[1].addmm_(activations[0], torch.from_numpy(layers.weights[0])).relu_()
-        _shortcut(1, layers, activations)
-        _rest(2, layers, activations)
-        result[part] = activations[-1].numpy()[: len(result) - start]
+    inputs, first = _buffer(len(layers.weights[0])), _buffer(len(layers.biases[0]))
+    weight, own = torch.from_numpy(layers.weights[0]), len(layers.weights[0]) - beside.shape[1]
+
+    def rest(part: slice) -> torch.Tensor:
+        given = inputs.numpy()
+        add_up(places[part], fractions[part], rows, given, first.numpy())
+        given[: len(places[part]), own:] = beside[part]
+        return _after({}, added_product(first, inputs, weight).relu_(), layers)
+
+    return _in_batches(len(places), layers, rest)
+
+
+def _buffer(width: int) -> torch.Tensor:
+    return torch.zeros(BATCH, width)
+
+
+def _in_batches(count: int, layers: Layers, outputs: Callable[[slice], torch.Tensor]) -> np.ndarray:
+    """(count, outputs) of rows that are given a batch at a time."""
+    result = np.empty((count, len(layers.biases[-1])), np.float32)
+    for start in range(0, count, BATCH):
+        result[start : start + BATCH] = outputs(slice(start, start + BATCH)).numpy()[: count - start]
     return result
 
 
-def _rest(first: int, layers: Layers, activations: list[torch.Tensor]) -> None:
-    """Layers from number `first` on."""
+def _after(kept: dict[int, torch.Tensor], first: torch.Tensor | None, layers: Layers) -> torch.Tensor:
+    """Output of the last layer from activations by their number; `first` is that of layer 1 before its shortcut.
+
+    An activation that no layer reads again is let go, so that the next one takes its place in the cache.
+    """
     last = len(layers.weights)
-    for number in range(first, last + 1):
-        torch.mm(activations[number - 1], torch.from_numpy(layers.weights[number - 1]), out=activations[number])
-        _add_bias(activations[number].numpy(), layers.biases[number - 1], -np.inf if number == last else 0.0)
-        _shortcut(number, layers, activations)
-
-
-def _shortcut(number: int, layers: Layers, activations: list[torch.Tensor]) -> None:
-    shortcut = layers.shortcuts[number - 1]
-    if shortcut is None:
-        return
-    source = activations[shortcut.source]
-    if shortcut.projection is None:
-        activations[number].add_(source)
-    else:
-        activations[number].addmm_(source, torch.from_numpy(shortcut.projection))
-
-
-def _activations(layers: Layers) -> list[torch.Tensor]:
-    """(BATCH, width) views for the input and every layer's output, in as few buffers as their lives allow."""
-    widths = [layers.weights[0].shape[0], *(w.shape[1] for w in layers.weights)]
-    last_use = [number + 1 for number in range(len(widths))]
-    for number, shortcut in enumerate(layers.shortcuts, start=1):
-        if shortcut:
-            last_use[shortcut.source] = max(last_use[shortcut.source], number)
-    buffers: list[torch.Tensor] = []
-    free_from: list[int] = []  # of each buffer: the first layer that may write it
-    views = []
-    for number, width in enumerate(widths):
-        place = next((i for i, free in enumerate(free_from) if free <= number), len(buffers))
-        if place == len(buffers):
-            buffers.append(torch.zeros(BATCH * max(widths)))
-            free_from.append(0)
-        free_from[place] = last_use[number] + 1
-        views.append(buffers[place][: BATCH * width].view(BATCH, -1))
-    return views
+    for number in range(1, last + 1):
+        if number > 1 or first is None:
+            weight, bias = (torch.from_numpy(of[number - 1]) for of in (layers.weights, layers.biases))
+            made = product(kept[number - 1], weight, bias, relu=number < last)
+        else:
+            made = first
+        if shortcut := layers.shortcuts[number - 1]:
+            source = kept[shortcut.source]
+            if shortcut.projection is None:
+                made = made.add_(source)
+            else:
+                made = added_product(made, source, torch.from_numpy(shortcut.projection))
+        read_again = {other.source for other in layers.shortcuts[number:] if other}
+        kept = {n: activation for n, activation in kept.items() if n in read_again} | {number: made}
+    return made
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
@@ -125,31 +118,9 @@ def _gather(places, fractions, weight, bias, out):
 
 
 @numba.njit(cache=True, nogil=True)
-def _embed(places, fractions, beside, tables, bias, inputs, first):
-    """What the first layer multiplies, and what is added to its products."""
-    pairs, width = tables.left.shape[1], tables.left.shape[1] + tables.linear.shape[1]
-    factor = np.empty(pairs, np.float32)
-    for n in range(len(places)):
-        row = inputs[n]
-        first[n] = bias
-        add_up(places[n], fractions[n], tables, factor, row[:pairs], row[pairs:width], first[n], first[n], first[n])
-        row[width:] = beside[n]
-
-
-@numba.njit(cache=True, nogil=True)
 def _scatter(places, fractions, out):
     """The same rows with their zeros."""
     for n in range(len(places)):
         out[n] = 0
         for k in range(places.shape[1]):
             out[n, places[n, k]] += fractions[n, k]
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_bias(activation, bias, least):
-    """activation ← max(activation + bias, least), one pass instead of the library's two."""
-    least = np.float32(least)
-    for n in range(len(activation)):
-        row = activation[n]
-        for j in range(len(bias)):
-            row[j] = max(row[j] + bias[j], least)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from matscreen.kernels.embedding.tables import Tables
+from matscreen.kernels.embedding.tables import Sums, Tables, sums
 from matscreen.kernels.mlp.layers import Layers
 
 
@@ -14,14 +14,14 @@ class Embedded(NamedTuple):
     Attributes
     ----------
     tables, layers : as learned
-    absorbed : the same network with fewer products: root, presence and stoichiometry of these tables are rows of the
-        first layer's outputs, and its weights have none for those terms. None where a shortcut needs the whole
-        embedding
+    absorbed : the same network with fewer products: root, presence and stoichiometry are rows of the first layer's
+        outputs, with its bias in the last, and its weights have none for those terms. None where a shortcut needs the
+        whole embedding
     """
 
     tables: Tables
     layers: Layers
-    absorbed: tuple[Tables, Layers] | None
+    absorbed: tuple[Sums, Layers] | None
 
 
 def absorb(tables: Tables, layers: Layers) -> Embedded:
@@ -41,7 +41,8 @@ def absorb(tables: Tables, layers: Layers) -> Embedded:
     if any(shortcut and shortcut.source == 0 for shortcut in layers.shortcuts):
         return Embedded(tables, layers, None)
     _, _, *own, _ = np.split(weight.astype(np.float64), ends)
-    root, presence, stoichiometry = ((term @ w).astype(np.float32) for term, w in zip(terms[2:], own, strict=True))
-    near = tables._replace(root=root, presence=presence, stoichiometry=stoichiometry)
+    root, presence, stoichiometry = (term @ w for term, w in zip(terms[2:], own, strict=True))
+    stoichiometry += layers.biases[0]
+    rows = sums(tables, *(term.astype(np.float32) for term in (root, presence, stoichiometry)))
     first = np.delete(weight, np.s_[ends[1] : ends[4]], axis=0)
-    return Embedded(tables, layers, (near, layers._replace(weights=(first, *layers.weights[1:]))))
+    return Embedded(tables, layers, (rows, layers._replace(weights=(first, *layers.weights[1:]))))

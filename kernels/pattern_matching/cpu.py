@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from numba import njit
 
+from matscreen.kernels.products import product
+
 PATTERNS, ENTRIES = 1024, 2048
 """Of a product: larger ones are no faster, and 8 MB of scores are soon read again."""
 
@@ -29,7 +31,7 @@ def best(
     for start in range(0, len(given), PATTERNS):
         some = slice(start, start + PATTERNS)
         for begin in range(0, len(entries), ENTRIES):
-            products = torch.mm(given[some], entries[begin : begin + ENTRIES].T).numpy()
+            products = product(given[some], entries[begin : begin + ENTRIES].T).numpy()
             if not keep_best(products, kept[some], whose[some], first + begin):
                 raise ValueError("patterns and dictionary must be finite")
     return kept, whose
