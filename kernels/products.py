@@ -1,8 +1,7 @@
-"""Products of float32 matrices on the CPU, by the faster of PyTorch's two libraries where both are there.
+"""Products of float32 matrices on the CPU, by oneDNN where PyTorch has it.
 
 `torch.mm` asks MKL, which keeps to half of the vector units on processors that are not Intel's: 110 GFLOP/s on a core
-of a fifth-generation EPYC, where oneDNN has 250 (`bench/mlp_cpu.py`). PyTorch's compiler calls it by the operators that
-are used here.
+of a fifth-generation EPYC, where oneDNN has 250. PyTorch's own compiler calls it by the operator that is used here.
 """
 
 from typing import Any
@@ -19,16 +18,29 @@ NARROW = 16
 def product(
     given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, relu: bool = False
 ) -> torch.Tensor:
-    """ReLU(given · weight + bias), or without the one or the other.
+    """ReLU(given · weight + bias), or without the one or the other; what is no number stays none.
 
-    given (N, in), weight (in, out), which may be a view of its transpose, and bias (out,), all float32, → (N, out).
-    Which way the sums are made depends on the shapes alone.
+    given (N, in), weight (in, out), which may be a view of its transpose, and bias (out,), all float32, → (N, out),
+    without a way back for gradients. In which order a row is summed was seen to depend on the shapes alone.
     """
-    if _OPERATOR is None or weight.shape[1] < NARROW:
+    if _left_to_mkl(given, weight):
         found = given @ weight if bias is None else torch.addmm(bias, given, weight)
-        return found.relu_() if relu else found
-    made: torch.Tensor = _OPERATOR(_whole(given), _whole(weight.t()), bias, "relu" if relu else "none", [], "")
+    else:  # its own ReLU would make 0 of what is no number, and it takes a bias in one piece only
+        bias = None if bias is None else bias.contiguous()
+        found = _OPERATOR.default(_whole(given), _whole(weight.t()), bias, "none", [], "")
+    return found.relu_() if relu else found
+
+
+def added_product(total: torch.Tensor, given: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """total + given · weight, (N, out); see `product`."""
+    if _left_to_mkl(given, weight):
+        return torch.addmm(total, given, weight)
+    made: torch.Tensor = _OPERATOR.binary(_whole(given), total, _whole(weight.t()), None, "add")
     return made
+
+
+def _left_to_mkl(given: torch.Tensor, weight: torch.Tensor) -> bool:
+    return _OPERATOR is None or weight.shape[1] < NARROW or not given.numel()
 
 
 def _whole(matrix: torch.Tensor) -> torch.Tensor:
@@ -36,18 +48,10 @@ def _whole(matrix: torch.Tensor) -> torch.Tensor:
     return matrix if matrix.is_contiguous() or matrix.t().is_contiguous() else matrix.contiguous()
 
 
-def added_product(total: torch.Tensor, given: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """total + given · weight, (N, out); see `product`."""
-    if _OPERATOR is None or weight.shape[1] < NARROW:
-        return torch.addmm(total, given, weight)
-    made: torch.Tensor = _OPERATOR.binary(_whole(given), total, _whole(weight.t()), None, "add")
-    return made
-
-
 def learning_product(given: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """given · weight + bias for what learns by it, (N, out), with gradients by the same libraries.
+    """given · weight + bias for what learns by it, (N, out), with first derivatives by the same library.
 
-    Shapes as in `product`, any device and type: only float32 on the CPU has a choice.
+    Shapes as in `product`, any device and type: only float32 on the CPU has a choice. Not for `torch.func`.
     """
     if given.device.type == "cpu" and given.dtype == weight.dtype == torch.float32:
         made: torch.Tensor = _Product.apply(given, weight, bias)  # type: ignore[no-untyped-call]

@@ -93,7 +93,8 @@ class Embedding(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(N, elements + 1 + A) → (N, 4 width + width of stoichiometries + A)."""
-        x, row, beside = inputs.tensor_split((self.elements, self.elements + 1), dim=1)
+        part, row, beside = inputs.tensor_split((self.elements, self.elements + 1), dim=1)
+        x = part.contiguous()
         told = []
         if self.stoichiometry.numel():  # of no columns PyTorch has no gradient on a GPU
             if self.training:
@@ -117,7 +118,7 @@ class Embedding(nn.Module):
 
 
 class Linear(nn.Linear):
-    """PyTorch's own, by the faster of its libraries."""
+    """PyTorch's own, by `kernels.products`."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in) → (N, out)."""

@@ -75,8 +75,7 @@ def outputs(
                 beside.synchronize()
     except torch.OutOfMemoryError:
         raise JobError(f"the GPU has no memory left for {len(members)} networks and {ROWS:,} compositions") from None
-    found: np.ndarray = result.numpy()
-    return found
+    return result.numpy().copy()  # so that no page stays locked for who keeps it
 
 
 def _sent(array: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -52,7 +52,7 @@ def add_up(places, fractions, rows, near, further):
 @numba.njit(cache=True, nogil=True)
 def _four(row, k):
     """Four numbers of a row from number k on, 0 after its end."""
-    left, none = len(row) - k, row[k] * 0
+    left, none = len(row) - k, row.dtype.type(0)
     return row[k], row[k + 1] if left > 1 else none, row[k + 2] if left > 2 else none, row[k + 3] if left > 3 else none
 
 

@@ -162,7 +162,7 @@ def _fill(elements, amounts, tables, result):
 def standardised(features: np.ndarray, mean: np.ndarray, scale: np.ndarray, largest: float) -> np.ndarray:
     """See the package."""
     out = np.empty(features.shape, np.float32)
-    _standardise(np.ascontiguousarray(features, np.float64), mean, 1 / scale, largest, out)
+    _standardise(np.ascontiguousarray(features, np.float64), mean, 1 / scale.astype(np.float64), largest, out)
     return out
 
 

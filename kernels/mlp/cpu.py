@@ -26,24 +26,24 @@ def forward(places: np.ndarray, fractions: np.ndarray, layers: Layers) -> np.nda
     inputs, first = _buffer(len(layers.weights[0])), _buffer(len(layers.biases[0]))
     from_inputs = any(shortcut and shortcut.source == 0 for shortcut in layers.shortcuts)
 
-    def rest(part: slice) -> torch.Tensor:
+    def batch(part: slice) -> torch.Tensor:
         if from_inputs:
             _scatter(places[part], fractions[part], inputs.numpy())
         _gather(places[part], fractions[part], layers.weights[0], layers.biases[0], first.numpy())
         return _after({0: inputs}, first, layers)
 
-    return _in_batches(len(places), layers, rest)
+    return _in_batches(len(places), layers, batch)
 
 
 def forward_dense(inputs: np.ndarray, layers: Layers) -> np.ndarray:
     """See the package. Uses as many threads as PyTorch is set to."""
     given = _buffer(len(layers.weights[0]))
 
-    def rest(part: slice) -> torch.Tensor:
+    def batch(part: slice) -> torch.Tensor:
         given.numpy()[: len(inputs[part])] = inputs[part]
         return _after({0: given}, None, layers)
 
-    return _in_batches(len(inputs), layers, rest)
+    return _in_batches(len(inputs), layers, batch)
 
 
 def forward_embedded(
@@ -56,13 +56,13 @@ def forward_embedded(
     inputs, first = _buffer(len(layers.weights[0])), _buffer(len(layers.biases[0]))
     weight, own = torch.from_numpy(layers.weights[0]), len(layers.weights[0]) - beside.shape[1]
 
-    def rest(part: slice) -> torch.Tensor:
+    def batch(part: slice) -> torch.Tensor:
         given = inputs.numpy()
         add_up(places[part], fractions[part], rows, given, first.numpy())
         given[: len(places[part]), own:] = beside[part]
         return _after({}, added_product(first, inputs, weight).relu_(), layers)
 
-    return _in_batches(len(places), layers, rest)
+    return _in_batches(len(places), layers, batch)
 
 
 def _buffer(width: int) -> torch.Tensor:
@@ -80,7 +80,7 @@ def _in_batches(count: int, layers: Layers, outputs: Callable[[slice], torch.Ten
 def _after(kept: dict[int, torch.Tensor], first: torch.Tensor | None, layers: Layers) -> torch.Tensor:
     """Output of the last layer from activations by their number; `first` is that of layer 1 before its shortcut.
 
-    An activation that no layer reads again is let go, so that the next one takes its place in the cache.
+    An activation that no layer reads again is let go, so that a later one can take its place in the cache.
     """
     last = len(layers.weights)
     for number in range(1, last + 1):

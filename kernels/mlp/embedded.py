@@ -15,8 +15,8 @@ class Embedded(NamedTuple):
     ----------
     tables, layers : as learned
     absorbed : the same network with fewer products: root, presence and stoichiometry are rows of the first layer's
-        outputs, with its bias in the last, and its weights have none for those terms. None where a shortcut needs the
-        whole embedding
+        outputs, those of stoichiometry with its bias in them, and its weights have none for those terms. None where a
+        shortcut needs the whole embedding
     """
 
     tables: Tables
@@ -45,4 +45,6 @@ def absorb(tables: Tables, layers: Layers) -> Embedded:
     stoichiometry += layers.biases[0]
     rows = sums(tables, *(term.astype(np.float32) for term in (root, presence, stoichiometry)))
     first = np.delete(weight, np.s_[ends[1] : ends[4]], axis=0)
-    return Embedded(tables, layers, (rows, layers._replace(weights=(first, *layers.weights[1:]))))
+    none = np.zeros_like(layers.biases[0])
+    fewer = layers._replace(weights=(first, *layers.weights[1:]), biases=(none, *layers.biases[1:]))
+    return Embedded(tables, layers, (rows, fewer))

@@ -30,7 +30,7 @@ class Layers(NamedTuple):
     Attributes
     ----------
     weights : of each layer (in, out) float32, contiguous
-    biases : of each layer (out,) float32
+    biases : of each layer (out,) float32, contiguous
     shortcuts : of each layer, or None
     """
 
@@ -49,7 +49,7 @@ def pack(
 
     ValueError if the widths do not chain or a weight is not finite.
     """
-    pairs = [(np.asarray(w, np.float32), np.asarray(b, np.float32)) for w, b in layers]
+    pairs = [(np.asarray(w, np.float32), np.ascontiguousarray(b, np.float32)) for w, b in layers]
     for number, (weight, bias) in enumerate(pairs, start=1):
         if weight.ndim != 2 or bias.shape != (weight.shape[0],):
             raise ValueError(f"layer {number}: weight {weight.shape} and bias {bias.shape} do not fit")

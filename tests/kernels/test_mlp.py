@@ -139,7 +139,7 @@ def embedding(rng: np.random.Generator, widths: tuple[int, int, int, int, int]) 
     return checked(Tables(*drawn, rng.normal(size=linear), *others, of_stoichiometries, known, order))
 
 
-@pytest.mark.parametrize("widths", [(48, 32, 16, 8, 24), (5, 0, 7, 9, 0), (0, 6, 0, 3, 2)])
+@pytest.mark.parametrize("widths", [(48, 32, 16, 8, 24), (5, 0, 7, 9, 0), (0, 6, 0, 3, 2), (0, 0, 0, 4, 2)])
 @pytest.mark.parametrize("jump", [None, (0, "projected"), (1, None)])
 def test_an_embedding_that_the_first_layer_absorbs(
     widths: tuple[int, int, int, int, int], jump: tuple[int, str | None] | None, rng: np.random.Generator
@@ -168,6 +168,34 @@ def test_an_embedding_that_the_first_layer_absorbs(
     np.testing.assert_array_equal(alone, ours[777:778])
     rounded = forward_embedded(places, fractions, beside, network, "cpu", "bf16")
     assert 0 < np.abs(rounded - expected).max() < 0.05 * scale
+
+
+def test_nine_elements_in_an_embedding(rng: np.random.Generator) -> None:
+    network = absorb(
+        embedding(rng, (5, 4, 2, 2, 1)),
+        pack([(rng.normal(size=(20, 16)), np.ones(20)), (np.ones((1, 20)), np.ones(1))]),
+    )
+    places = np.argsort(rng.random((50, 86)), axis=1)[:, :9]
+    fractions = rng.dirichlet(np.ones(9), 50)
+    given = places, fractions, rng.normal(size=(50, 2)), network
+    expected = forward_embedded(*given, backend="reference")
+    np.testing.assert_allclose(forward_embedded(*given), expected, rtol=0, atol=2e-6 * np.abs(expected).max())
+
+
+def test_what_is_no_number_has_no_energy(network: DenseNetwork, rng: np.random.Generator) -> None:
+    """Else nobody would be told of it: ReLUs could make numbers of it again."""
+    layers, (places, fractions) = kernel_layers(network), compositions(3, rng)
+    fractions[1, 0] = np.nan
+    dense = np.zeros((3, 86), np.float32)
+    dense[1, 5] = np.nan
+    tables = embedding(rng, (5, 4, 2, 2, 1))
+    small = absorb(tables, pack([(np.ones((20, 16)), np.ones(20)), (np.ones((1, 20)), np.ones(1))]))
+    for found in (
+        forward(places, fractions, layers),
+        forward_dense(dense, layers),
+        forward_embedded(places, fractions, np.ones((3, 2)), small),
+    ):
+        assert np.isnan(found[:, 0]).tolist() == [False, True, False]
 
 
 def test_embeddings_that_do_not_fit(rng: np.random.Generator) -> None:

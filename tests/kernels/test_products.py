@@ -1,5 +1,6 @@
 """Products by either library against float64, their gradients, and that a row's digits are its own."""
 
+import platform
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from matscreen.kernels.products import added_product, learning_product, product
 SHAPES = [(512, 337, 128), (7, 1, 16), (300, 86, 40), (64, 64, 1), (33, 130, 15), (1, 5, 200)]
 
 
-@pytest.fixture(params=["the faster library", "the other"], autouse=True)
+@pytest.fixture(params=["oneDNN", "the other"], autouse=True)
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "the other":
         monkeypatch.setattr(products, "_OPERATOR", None)
@@ -50,6 +51,37 @@ def test_views() -> None:
         product(part.t().contiguous().t(), drawn(30, 60)[:, 36:]), part.double() @ drawn(30, 60)[:, 36:].double()
     )
     assert_close(added_product(drawn(50, 24), part, turned), exact + drawn(50, 24))
+
+
+def test_what_is_no_number_stays_none() -> None:
+    given, weight, bias = drawn(20, 30), drawn(30, 40), drawn(40)
+    given[3, 4], given[5, 6] = torch.nan, torch.inf
+    found = product(given, weight, bias, relu=True)
+    assert found[3].isnan().all()
+    assert (found[5].isinf() | (found[5] == 0)).all()
+    assert found[[0, 1, 2, 4]].isfinite().all()
+    assert added_product(drawn(20, 40), given, weight)[3].isnan().all()
+
+
+def test_a_bias_between_other_numbers() -> None:
+    given, weight, bias = drawn(20, 30), drawn(30, 40), drawn(40, 3)[:, 1]
+    assert_close(product(given, weight, bias), given.double() @ weight.double() + bias)
+
+
+def test_nothing_to_multiply() -> None:
+    weight, bias = torch.zeros(0, 40), drawn(40)
+    assert torch.equal(product(torch.zeros(5, 0), weight, bias), bias.expand(5, 40))
+    assert torch.equal(added_product(drawn(5, 40), torch.zeros(5, 0), weight), drawn(5, 40))
+    assert product(torch.zeros(0, 30), drawn(30, 40)).shape == (0, 40)
+    learnt = drawn(30, 40).requires_grad_()
+    learning_product(torch.zeros(0, 30), learnt).sum().backward()
+    assert learnt.grad is not None
+    assert not learnt.grad.any()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="PyTorch has oneDNN where the processor is of this kind")
+def test_the_operator_is_there(library: str) -> None:
+    assert library == "the other" or products._OPERATOR is not None
 
 
 @pytest.mark.parametrize("width", [128, 40, 1])

@@ -50,6 +50,14 @@ def test_a_model_predicts_there_what_it_predicts_here(
         assert np.abs(here - exact).max() > 1e-3
 
 
+def test_parts_are_put_together(compositions: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = models.load("pairnet-oqmd")
+    few = tuple(array[-12:] for array in compositions)
+    whole = model.outputs(*few, "gpu")
+    monkeypatch.setattr(resident, "ROWS", 5)
+    np.testing.assert_allclose(model.outputs(*few, "gpu"), whole, rtol=0, atol=1e-5)
+
+
 def test_stoichiometries_are_told_apart_there(
     compositions: tuple[np.ndarray, np.ndarray], rng: np.random.Generator
 ) -> None:
