@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.harness import RESULTS, record
+from bench.harness import RESULTS, dense_network, record
 from matscreen.kernels import enumeration
 from matscreen.kernels.backend import gpu_here
 from matscreen.kernels.mlp import pack
@@ -73,10 +73,7 @@ def networks(limits: dict[str, float], quick: bool) -> list[Row]:
     count = 2**18 if quick else 2**22
     start = enumeration.block_size(86, 0, 4, len(ratios)) // 3
     sample = np.eye(86, dtype=np.float32)[rng.integers(0, 86, (512, 4))].mean(axis=1)
-    modules: list[torch.nn.Module] = []
-    for i, o in itertools.pairwise(ELEMNET):
-        modules += [torch.nn.Linear(i, o), torch.nn.ReLU()]
-    module = torch.nn.Sequential(*modules[:-1]).cuda().bfloat16()
+    module = dense_network(ELEMNET).cuda().bfloat16()
     best = {}
     with torch.no_grad():
         for name, peer in (

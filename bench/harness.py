@@ -2,18 +2,22 @@
 
 import contextlib
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
@@ -50,6 +54,14 @@ def sgemm_rate() -> float:
         for multiply in (lambda a=a, b=b, c=c: torch.mm(a, b, out=c), lambda a=a, b=b: product(a, b)):
             best = max(best, 2 * m * 1024 * 1024 / median_seconds(multiply, 15))
     return best
+
+
+def dense_network(widths: Sequence[int]) -> "torch.nn.Module":
+    """A ReLU network as one writes it in PyTorch, with its own first weights: the peer of ours."""
+    from torch import nn
+
+    layers = [layer for a, b in itertools.pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*layers[:-1]).eval()
 
 
 def copy_rate() -> float:

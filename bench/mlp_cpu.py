@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from bench.harness import median_seconds, publish, sgemm_rate
+from bench.harness import dense_network, median_seconds, publish, sgemm_rate
 from matscreen import models
 from matscreen.engine.distill import flop as cost
 from matscreen.kernels import mlp
-from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
+from matscreen.models.architecture import ARCHITECTURES
 from matscreen.models.elements import ELEMNET_ELEMENTS
 
 COUNT, BATCH = 16_384, 4096
@@ -29,7 +29,7 @@ def main() -> None:
     fractions = generator.dirichlet(np.ones(4), COUNT).astype(np.float32)
     dense = np.zeros((COUNT, 86), np.float32)
     np.put_along_axis(dense, places, fractions, axis=1)
-    network, tensor = DenseNetwork(ARCHITECTURES["elemnet"], 86).eval(), torch.from_numpy(dense)
+    network, tensor = dense_network((86, *ARCHITECTURES["elemnet"].widths, 1)), torch.from_numpy(dense)
     parts = [slice(i, i + BATCH) for i in range(0, COUNT, BATCH)]
     with torch.no_grad():
         ours = COUNT / median_seconds(lambda: mlp.forward(places, fractions, layers))

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.harness import publish, sgemm_rate
+from bench.harness import dense_network, publish, sgemm_rate
 from matscreen import models
 from matscreen.engine import CompositionSpace, PhaseTable, scan
 from matscreen.engine.distill import flop
-from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
+from matscreen.models.architecture import ARCHITECTURES
 from matscreen.models.elements import ELEMNET_ELEMENTS, SYMBOLS
 
 ELEMENTS = "Li,Na,Mg,Al,Si,Ca,Ti,V,Mn,Fe,Ni,Zn,S,O"
@@ -24,7 +24,7 @@ def with_pymatgen(space: CompositionSpace, phases: PhaseTable) -> float:
     from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
     from pymatgen.core import Composition
 
-    network = DenseNetwork(ARCHITECTURES["elemnet"], 86).eval()
+    network = dense_network((86, *ARCHITECTURES["elemnet"].widths, 1))
     symbols = [SYMBOLS[z] for z in ELEMNET_ELEMENTS]
     block = space.blocks[-1]
     entries = [
