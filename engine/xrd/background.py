@@ -8,7 +8,6 @@ SMF    the mean filter of MF: the background itself without MF's edges
 from typing import Literal
 
 import numpy as np
-from scipy.signal import find_peaks, peak_widths
 
 from matscreen.kernels.filters2d import mean_filter, minimum_filter
 from matscreen.models.errors import InputError
@@ -59,6 +58,8 @@ def size_for(image: np.ndarray) -> int:
     Widths are at half height. Peaks are looked for along rows and columns: what stands out by eight times the noise and
     is at most a tenth of the image wide. From 40 to 400; 200, as published, where there are hardly any.
     """
+    from scipy.signal import find_peaks, peak_widths  # here: every command would wait a third of a second for it
+
     widths: list[np.ndarray] = []
     filled = np.where(np.isnan(image), np.nanmedian(image), image)
     for lines in (filled, filled.T):
