@@ -80,7 +80,7 @@ def outputs(
 
 def _sent(array: np.ndarray, device: torch.device) -> torch.Tensor:
     """The array on the device, from memory that it reads without this thread waiting."""
-    here = torch.tensor(array)
+    here = torch.tensor(np.ascontiguousarray(array))
     return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here
 
 

@@ -1,4 +1,4 @@
-"""Float32 on the CPU: a gathered first layer (Numba), then products with bias and ReLU in one pass.
+"""Float32 on the CPU: a gathered first layer (Numba), then products with their bias, and ReLU.
 
 Every product has the same `BATCH` rows, the last batch padded with what the buffer held: a matrix library may sum in
 another order for another shape, and a composition's energy must not depend on its neighbours. Larger batches leave the
