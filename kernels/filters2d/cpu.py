@@ -22,7 +22,7 @@ from numba import njit
 from matscreen.kernels.filters2d.windows import Window
 
 MINIMUM, MAXIMUM = 0, 1
-BAND = 256
+BAND = 128
 """Fewest rows of a band: its buffers stay in the last cache."""
 
 
