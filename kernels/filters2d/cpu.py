@@ -22,8 +22,8 @@ from numba import njit
 from matscreen.kernels.filters2d.windows import Window
 
 MINIMUM, MAXIMUM = 0, 1
-BAND = 128
-"""Fewest rows of a band: its buffers stay in the last cache."""
+BAND, SLOPE_BAND = 256, 128
+"""Fewest rows of a band: its buffers stay in the last cache. Slopes have four, in float64."""
 
 
 def minimum(stack: np.ndarray, valid: np.ndarray | None, window: Window, threads: int) -> np.ndarray:
@@ -85,9 +85,15 @@ def _extreme(stack: np.ndarray, valid: np.ndarray | None, window: Window, thread
     return found
 
 
-def _over_bands(stack: np.ndarray, size: int, threads: int, work: Callable[[list[tuple[int, int, int]]], None]) -> None:
+def _over_bands(
+    stack: np.ndarray,
+    size: int,
+    threads: int,
+    work: Callable[[list[tuple[int, int, int]]], None],
+    fewest: int = BAND,
+) -> None:
     """`work` on every band, (image, first row, last row + 1), of whole blocks of `size` rows; shared among threads."""
-    step = size * -(-BAND // size)
+    step = size * -(-fewest // size)
     height = stack.shape[1]
     bands = [(n, y, min(y + step, height)) for n in range(len(stack)) for y in range(0, height, step)]
     if threads == 1:
@@ -169,7 +175,7 @@ def _slope_sums(stack: np.ndarray, window: Window, threads: int, kind: np.dtype 
                 sum_down(lines, every, height, 0.0, out[: count * step].reshape(-1, step))
             combine_slopes(sums, straight, right, left, size, pitch, result[:, image, first:last])
 
-    _over_bands(stack, size, threads, work)
+    _over_bands(stack, size, threads, work, SLOPE_BAND)
     return result
 
 
