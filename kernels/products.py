@@ -1,7 +1,8 @@
 """Products of float32 matrices on the CPU, by oneDNN where PyTorch has it.
 
 `torch.mm` asks MKL, which keeps to half of the vector units on processors that are not Intel's: on a core of a
-fifth-generation EPYC oneDNN does twice as much. PyTorch's own compiler calls it by the operator that is used here.
+fifth-generation EPYC ElemNet is twice as fast by oneDNN (`bench/mlp_cpu.py`). PyTorch's own compiler calls it by the
+operator that is used here.
 """
 
 from typing import Any
@@ -21,8 +22,8 @@ def product(
     """ReLU(given · weight + bias), or without the one or the other; what is no number stays none.
 
     given (N, in), weight (in, out), which may be a view of its transpose, and bias (out,), all float32, → (N, out),
-    without a way back for gradients. In which order a row is summed was seen to
-    depend on the shapes alone (on one processor, with as many threads).
+    without a way back for gradients. In which order a row is summed was seen to depend on the shapes alone (on one
+    processor, with as many threads).
     """
     if _left_to_mkl(given, weight):
         found = given @ weight if bias is None else torch.addmm(bias, given, weight)

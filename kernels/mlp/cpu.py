@@ -2,7 +2,7 @@
 
 Every product has the same `BATCH` rows, the last batch padded with what the buffer held: a matrix library may sum in
 another order for another shape, and a composition's energy must not depend on its neighbours. Larger batches leave the
-cache, smaller ones starve the product (measured by `bench/mlp_cpu.py`).
+cache and pad more, smaller ones starve the product.
 """
 
 from collections.abc import Callable

@@ -9,14 +9,14 @@ import torch
 from matscreen.kernels import products
 from matscreen.kernels.products import added_product, learning_product, product
 
+FOUND = products._OPERATOR  # before a test takes it away
 SHAPES = [(512, 337, 128), (7, 1, 16), (300, 86, 40), (64, 64, 1), (33, 130, 15), (1, 5, 200)]
 
 
 @pytest.fixture(params=["oneDNN", "the other"], autouse=True)
-def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "the other":
         monkeypatch.setattr(products, "_OPERATOR", None)
-    return str(request.param)
 
 
 def drawn(*shape: int) -> torch.Tensor:
@@ -80,8 +80,8 @@ def test_nothing_to_multiply() -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="PyTorch has oneDNN where the processor is of this kind")
-def test_the_operator_is_there(library: str) -> None:
-    assert library == "the other" or products._OPERATOR is not None
+def test_the_operator_is_there() -> None:
+    assert FOUND is not None
 
 
 @pytest.mark.parametrize("width", [128, 40, 1])
