@@ -1,4 +1,4 @@
-"""What the student of the default model loses and saves: the same compositions screened with it and without.
+"""What the students of the default model lose and save: the same compositions screened with them and without.
 
 Also how much of its band each candidate needed: one that took more than all of it would be lost.
 
@@ -20,7 +20,7 @@ from matscreen.engine import CompositionSpace, PhaseTable, schema
 from matscreen.engine.cascade import Look, looks
 from matscreen.engine.screen import screen_chunk
 
-CHUNK = 2**15
+CHUNK = 2**18
 THRESHOLD = 0.2
 
 
@@ -33,13 +33,19 @@ def largest_rate(lost: int, seen: int) -> float:
 
 
 def needed(candidates: pa.RecordBatch, chunk: pa.RecordBatch, student: Look, threshold: float) -> np.ndarray:
-    """(n,) share of its band that the student of a chunk's candidates took, 0 where it put them below the threshold."""
+    """(n,) share of its band that a student took of a chunk's candidates, 0 where it put them below the threshold."""
     ids, elements, amounts = schema.composition_arrays(chunk)
     rows = np.searchsorted(ids, candidates["id"].to_numpy())
     elements, amounts = elements[rows], amounts[rows]
     distance = student.predicted(elements, amounts)[0] - candidates["hull_energy_ev_atom"].to_numpy()
     share: np.ndarray = np.maximum(distance + threshold, 0) / student.band(elements)
     return share
+
+
+def bands_of(student: Look) -> np.ndarray:
+    """Of the elements that have one, among quaternaries."""
+    known: np.ndarray = student.bands[4][np.isfinite(student.bands[4])]
+    return known
 
 
 def main() -> None:
@@ -50,16 +56,17 @@ def main() -> None:
     wanted, threshold = told.compositions, told.threshold
     torch.set_num_threads(1)
     model, phases, space = models.load(), PhaseTable.load(), CompositionSpace("all")
-    if model.student is None:
-        print(f"cascade: not measured, {model.name} has no student")
+    if model.student is None or model.systems is None:
+        print(f"cascade: not measured, {model.name} has no students")
         return
     chunks = -(-wanted // CHUNK)
     starts = np.linspace(0, len(space) - CHUNK, chunks).astype(np.int64)
     warm = space.chunk(0, 2000)
     for exact in (True, False):
         screen_chunk(warm, model, phases, threshold, False, exact)
-    first = looks(model, threshold, 4, False, None)[0]
-    seconds, candidates, kept, refined, wrong, shares = {True: 0.0, False: 0.0}, 0, 0, 0, 0, []
+    students = looks(model, threshold, *schema.composition_arrays(warm)[1:], False, None)[:-1]
+    seconds, candidates, kept, refined, wrong = {True: 0.0, False: 0.0}, 0, 0, 0, 0
+    shares: dict[str, list[np.ndarray]] = {student.model.name: [] for student in students}
     for number, start in enumerate(starts.tolist(), start=1):
         found = {}
         for exact in (True, False):
@@ -69,7 +76,8 @@ def main() -> None:
             seconds[exact] += time.perf_counter() - began
             found[exact] = set(screened.candidates["id"].to_pylist())
             if exact:
-                shares.append(needed(screened.candidates, chunk, first, threshold))
+                for student in students:
+                    shares[student.model.name].append(needed(screened.candidates, chunk, student, threshold))
         refined += screened.refined
         candidates += len(found[True])
         kept += len(found[True] & found[False])
@@ -89,14 +97,19 @@ def main() -> None:
             "candidates lost": lost,
             "candidates that are none": wrong,
             "share lost, 95% confidence: at most": largest_rate(lost, candidates),
-            "median band of an element among 2, 3, 4, eV/atom": [
-                float(np.median(list(model.student.bands[arity].values()))) for arity in (2, 3, 4)
+            "students": [
+                {
+                    "name": student.model.name,
+                    "median band of an element of quaternaries, eV/atom": float(np.median(bands_of(student))),
+                    "share of its band that a candidate needed, largest": float(share.max()),
+                    "candidates that needed half of their band": int((share > 0.5).sum()),
+                }
+                for student in students
+                for share in (np.concatenate(shares[student.model.name]),)
             ],
-            "share of its band that a candidate needed, largest": float(np.concatenate(shares).max()),
-            "candidates that needed half of their band": int((np.concatenate(shares) > 0.5).sum()),
             "share that the model itself predicted": refined / seen,
             "compositions/s/core, exact": rate[True],
-            "compositions/s/core, with the student": rate[False],
+            "compositions/s/core, with the students": rate[False],
             "ratio": rate[False] / rate[True],
             "hours for all 446,597,140 on two cores, at this rate": len(space) / rate[False] / 2 / 3600,
         },

@@ -17,7 +17,7 @@ from bench.harness import publish, sgemm_rate
 from matscreen.engine import CompositionSpace, schema
 from matscreen.models import Model, load
 from matscreen.models.gradients import slopes
-from matscreen.models.model import student_file
+from matscreen.models.library import student_file
 
 ROWS = 8192
 AGAIN = 5

@@ -5,7 +5,8 @@ import torch
 
 from bench.harness import dense_network, median_seconds, publish, sgemm_rate
 from matscreen import models
-from matscreen.engine.distill import flop as cost
+from matscreen.engine import CompositionSpace, schema
+from matscreen.engine.distill.student import flop as cost
 from matscreen.kernels import mlp
 from matscreen.models.architecture import ARCHITECTURES
 from matscreen.models.elements import ELEMNET_ELEMENTS
@@ -47,6 +48,10 @@ def main() -> None:
             one = COUNT / median_seconds(lambda model=model: model.energies(elements, amounts))
             rates[f"{name}, compositions/s/core"] = one
             rates[f"{name}, share of the limit"] = one * sum(cost(member) for member in model.members) / limit
+    if pairnet.systems:
+        _, *whole = schema.composition_arrays(CompositionSpace("all").chunk(10**8, 10**8 + 2**20))
+        by_system = len(whole[0]) / median_seconds(lambda: pairnet.systems.model.energies(*whole))  # type: ignore[union-attr]
+        rates["its student of chemical systems, compositions/s/core"] = by_system
     publish(
         "mlp_cpu",
         {

@@ -11,7 +11,7 @@ import torch
 from bench.harness import dense_network, publish, sgemm_rate
 from matscreen import models
 from matscreen.engine import CompositionSpace, PhaseTable, scan
-from matscreen.engine.distill import flop
+from matscreen.engine.distill.student import flop
 from matscreen.models.architecture import ARCHITECTURES
 from matscreen.models.elements import ELEMNET_ELEMENTS, SYMBOLS
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from matscreen.kernels.mlp import Precision
+from matscreen.kernels.systems import least
 from matscreen.models import Model
 from matscreen.models.guard import ENERGY_TOLERANCE, guard_band
+from matscreen.models.systems import SystemModel
 
 
 @dataclass(frozen=True)
@@ -22,37 +24,47 @@ class Look:
         with this one may be put that the next look puts below it; 0 of the last
     """
 
-    model: Model
+    model: Model | SystemModel
     precision: Precision | None
     tolerance: float
     bands: np.ndarray
 
     def predicted(self, elements: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Formation energies (N,) and their uncertainties, NaN from a single network and of a first pass on a GPU."""
-        if self.precision:
-            energies, uncertainties = self.model.energies(elements, amounts, "gpu", self.precision), None
+        uncertainties = None
+        if isinstance(self.model, SystemModel):
+            energies = self.model.energies(elements, amounts)
+        elif self.precision:
+            energies = self.model.energies(elements, amounts, "gpu", self.precision)
         else:
             energies, uncertainties = self.model.uncertain_energies(elements, amounts)
         return energies, np.full(len(energies), np.nan, np.float32) if uncertainties is None else uncertainties
 
     def band(self, elements: np.ndarray) -> np.ndarray:
         """(N,) of compositions: the least of their elements, as each of those holds for all that have the element."""
-        least: np.ndarray = self.bands[np.count_nonzero(elements, axis=1)[:, None], elements].min(axis=1)
-        return least
+        return least(elements, self.bands)
 
 
-def looks(model: Model, threshold: float, most_elements: int, exact: bool, gpu: Precision | None) -> list[Look]:
-    """The model's student first, unless all is to be `exact`; with `gpu` each of them in that precision before float32.
+def looks(
+    model: Model, threshold: float, elements: np.ndarray, amounts: np.ndarray, exact: bool, gpu: Precision | None
+) -> list[Look]:
+    """The model's students first, unless all is to be `exact`; with `gpu` each in that precision before float32.
 
-    The last is always the model in float32 on the CPU, so that candidates do not depend on what looked before.
+    Only one of compositions looks on a GPU; the one of systems looks at these compositions, (N, K) both, if it knows
+    them all. The last is always the model in float32 on the CPU, so that candidates do not depend on what looked
+    before.
 
     ModelError for a model or student without a guard band for the precision.
     """
-    student = None if exact or threshold < 0 else model.student  # its bands are of compositions below the hull
+    most_elements = elements.shape[1]
     networks = [(model, np.zeros((most_elements + 1, 256)))]
-    if student:
-        networks.insert(0, (student.model, student.bands_ev_atom(most_elements)))
     found = []
+    if not exact and threshold >= 0:  # bands of students are of compositions below the hull
+        if model.student:
+            networks.insert(0, (model.student.model, model.student.bands_ev_atom(most_elements)))
+        if model.systems and not gpu and model.systems.model.knows(elements, amounts):
+            bands = model.systems.bands_ev_atom(most_elements)
+            found.append(Look(model.systems.model, None, ENERGY_TOLERANCE, bands))
     for network, bands in networks:
         if gpu:
             guard = guard_band(network, gpu)

@@ -49,7 +49,7 @@ class RunConfig:
     threshold : eV/atom below the hull
     charge_neutral : whether only charge-neutral compositions are screened
     chunk_size : compositions a chunk, about
-    model : name, source (path), checksum, and that of its student; empty if the model predicts everything itself
+    model : name, source (path), checksum, and those of its students; empty if the model predicts everything itself
     reference : name, origin (see `PhaseTable.reopen`) and checksum
     properties : `Property.spec` of each
     search : of a search its objectives, evaluations, seed and the checksum of its latent space; else empty. Its batches

@@ -6,6 +6,7 @@ from matscreen.kernels.mlp import Precision
 from matscreen.models import Model
 from matscreen.models.formula import format_formula
 from matscreen.models.guard import ENERGY_TOLERANCE
+from matscreen.models.systems import SystemModel
 
 CHECKED = 100_000
 """One composition in so many is predicted again by the definition while a scan goes on."""
@@ -16,7 +17,7 @@ def check_energies(
     elements: np.ndarray,
     amounts: np.ndarray,
     energies: np.ndarray,
-    model: Model,
+    model: Model | SystemModel,
     precision: Precision | None = None,
     tolerance: float = ENERGY_TOLERANCE,
     one_in: int = CHECKED,

@@ -133,7 +133,7 @@ def scan(
         raise InputError(f"threshold must be a finite number of eV/atom, not {threshold}")
     need_energies(model, space)
     need_elements(properties, space.elements)
-    exact = exact or threshold < 0 or model.student is None
+    exact = exact or threshold < 0 or not _students(model)
     if chunk_size is None:
         chunk_size = min(max(len(space) // 64, SMALLEST_CHUNK), LARGEST_CHUNK)
     if not 1 <= chunk_size <= 2**24:
@@ -188,14 +188,14 @@ def need_energies(model: Model, space: CompositionSpace) -> None:
 def _need_gpu(job: Job, scheduler: str | None) -> None:
     """Where one is asked for: BackendError if there is none here, InputError for a model without guard bands."""
     if job.gpu:
-        asked = looks(job.model, job.threshold, 1, job.exact, job.gpu)
+        one = schema.composition_arrays(job.space.chunk(0, 1))[1:]
+        asked = looks(job.model, job.threshold, *one, job.exact, job.gpu)
         if scheduler is not None:
             return
         if gpu_here() != "cuda":
             raise BackendError(
                 "predicting on a GPU needs CUDA and Triton (pip install 'matscreen[gpu]'); leave out --gpu"
             )
-        one = schema.composition_arrays(job.space.chunk(0, 1))[1:]
         for look in asked:  # whatever a device cannot do, it cannot do with one composition
             look.predicted(*one)
 
@@ -203,8 +203,8 @@ def _need_gpu(job: Job, scheduler: str | None) -> None:
 def config_of(job: Job, chunk_size: int, search: dict[str, Any] | None = None) -> RunConfig:
     """What a run directory keeps of a job, whose inverse is `reopen`; `search` of a search."""
     model, phases = job.model, job.phases
-    student = "" if job.exact or model.student is None else model.student.model.checksum
-    told = {"name": model.name, "source": str(model.source), "checksum": model.checksum, "student": student}
+    students = "" if job.exact else _students(model)
+    told = {"name": model.name, "source": str(model.source), "checksum": model.checksum, "student": students}
     return RunConfig(
         version=importlib.metadata.version("matscreen"),
         space=job.space.spec(),
@@ -218,6 +218,11 @@ def config_of(job: Job, chunk_size: int, search: dict[str, Any] | None = None) -
     )
 
 
+def _students(model: Model) -> str:
+    """Checksums of those that it has, for a run to remember."""
+    return " ".join(student.model.checksum for student in (model.systems, model.student) if student)
+
+
 def reopen(path: Path, config: RunConfig) -> Job:
     """Space, model and reference of the run at `path`, compared with what it was started with.
 
@@ -229,8 +234,8 @@ def reopen(path: Path, config: RunConfig) -> Job:
     model = load(config.model["name"] if not Path(config.model["source"]).exists() else config.model["source"])
     if model.checksum != config.model["checksum"]:
         raise InputError(f"model {config.model['source']} is not the one that the run was started with")
-    student, own = config.model["student"], model.student.model.checksum if model.student else ""
-    if student and student != own:
+    student = config.model["student"]
+    if student and student != _students(model):
         raise InputError(f"the student of {config.model['source']} is not the one that the run was started with")
     phases = rundir.read_phases(path, config)
     origin = config.reference["origin"]

@@ -33,7 +33,7 @@ class Screened:
     ----------
     candidates : `schema.CANDIDATES`, by rising id
     screened : compositions whose energy was predicted (fewer than the chunk's with a filter)
-    refined : those of them that the model itself predicted in float32, not only its student or a GPU
+    refined : those of them that the model itself predicted in float32, not only its students or a GPU
     checked : predictions that were compared with the definition's
     outside : compositions below the hull whose properties are not those wanted
     degenerate : candidates on a face of the hull, made of fewer phases than elements: which facet holds them is a tie
@@ -73,8 +73,8 @@ def screen(
     chunk : compositions, from `space.chunk` or `space.chunks`
     threshold : eV/atom; negative values keep compositions above the hull too
     charge_neutral : look only at compositions that common oxidation states can balance
-    exact : let the model predict everything; else its student, if it has one, predicts first, and the model only what
-        the student does not put clearly above the threshold. One is not asked with a negative threshold
+    exact : let the model predict everything; else its students, if it has some, predict first, and the model only what
+        none of them puts clearly above the threshold. They are not asked with a negative threshold
     properties : predicted of what is below the hull; only compositions that have the values wanted are kept
     gpu : predict on a CUDA device first, in this precision, and again on the CPU what lies within the model's guard
         band of being kept; the same compositions are kept
@@ -111,36 +111,31 @@ def screen_chunk(
         neutral = is_charge_neutral(elements, amounts)
         ids, elements, amounts = ids[neutral], elements[neutral], amounts[neutral]
 
-    def hull_energies() -> tuple[np.ndarray, float]:
-        started = time.perf_counter()
-        return hull.hull_energies(elements, amounts, phases.index), time.perf_counter() - started
-
-    rows = np.arange(len(ids))
-    checked, refined, predict_seconds = 0, 0, 0.0
+    screened, checked, refined, predict_seconds = len(ids), 0, 0, 0.0
     with ThreadPoolExecutor(1) as side:  # the hull does not need the first prediction: both kernels run at once
-        hull_stage = side.submit(hull_energies)
-        for look in looks(model, threshold, elements.shape[1], exact, gpu):
-            started, refined = time.perf_counter(), len(rows)
-            energies, uncertainties = look.predicted(elements[rows], amounts[rows])
-            checked += check_energies(
-                ids[rows], elements[rows], amounts[rows], energies, look.model, look.precision, look.tolerance
-            )
+        hull_stage, at_hull = side.submit(_hull_energies, elements, amounts, phases), None
+        for look in looks(model, threshold, elements, amounts, exact, gpu):
+            started, refined = time.perf_counter(), len(ids)
+            energies, uncertainties = look.predicted(elements, amounts)
+            checked += check_energies(ids, elements, amounts, energies, look.model, look.precision, look.tolerance)
             predict_seconds += time.perf_counter() - started
-            hull_energy, hull_seconds = hull_stage.result()
-            below = energies - hull_energy[rows] < look.band(elements[rows]) - threshold
-            rows, energies, uncertainties = rows[below], energies[below], uncertainties[below]
+            if at_hull is None:
+                at_hull, hull_seconds = hull_stage.result()
+            below = np.flatnonzero(energies - at_hull < look.band(elements) - threshold)
+            ids, elements, amounts, at_hull = ids[below], elements[below], amounts[below], at_hull[below]
+            energies, uncertainties = energies[below], uncertainties[below]
     started = time.perf_counter()
-    values = predicted(properties, elements[rows], amounts[rows]) if properties else {}
-    wanted = np.ones(len(rows), bool)
+    values = predicted(properties, elements, amounts) if properties else {}
+    wanted = np.ones(len(ids), bool)
     for one in properties:
         wanted &= one.within(values[one.column][0])
     predict_seconds += time.perf_counter() - started
     started = time.perf_counter()
 
     def described(part: np.ndarray) -> pa.RecordBatch:
-        at, own = rows[part], {name: (value[part], spread[part]) for name, (value, spread) in values.items()}
+        own = {name: (value[part], spread[part]) for name, (value, spread) in values.items()}
         told = energies[part], uncertainties[part]
-        return describe(ids[at], elements[at], amounts[at], *told, phases, own)
+        return describe(ids[part], elements[part], amounts[part], *told, phases, own)
 
     kept = np.flatnonzero(wanted)
     parts = [described(part) for part in np.split(kept, range(AT_ONCE, len(kept), AT_ONCE))]
@@ -149,7 +144,13 @@ def screen_chunk(
     products = pc.list_value_length(candidates["decomposition"]).to_numpy()
     degenerate = int(np.count_nonzero(products < candidates["n_elements"].to_numpy()))
     seconds = predict_seconds, hull_seconds, describe_seconds
-    return Screened(candidates, len(ids), refined, checked, len(rows) - len(kept), degenerate, *seconds)
+    return Screened(candidates, screened, refined, checked, len(ids) - len(kept), degenerate, *seconds)
+
+
+def _hull_energies(elements: np.ndarray, amounts: np.ndarray, phases: PhaseTable) -> tuple[np.ndarray, float]:
+    """eV/atom, and the seconds that it took."""
+    started = time.perf_counter()
+    return hull.hull_energies(elements, amounts, phases.index), time.perf_counter() - started
 
 
 def describe(

@@ -101,7 +101,7 @@ def verify(path: Path, sample: int = 200, seed: int = 0, say: Callable[[str], No
         what = "is a candidate" if is_kept[row] else "is not a candidate"
         wanted = ", and has not what was asked for" if not allowed[row] else ""
         lost = (
-            " (the model's student, or a GPU, may have lost it: scan with --exact, without --gpu)"
+            " (one of the model's students, or a GPU, may have lost it: scan with --exact, without --gpu)"
             if not is_kept[row] and not job.exact
             else ""
         )

@@ -21,6 +21,7 @@ from matscreen.kernels import (
     mlp,
     pattern_matching,
     powder_pattern,
+    systems,
 )
 from matscreen.kernels.backend import Backend, gpu_here, resolve
 
@@ -62,6 +63,7 @@ def checks(seed: int = 0) -> Iterator[Parity]:
         ("enumeration", False, 0.0, _enumeration(rng)),
         ("charge_balance", False, 0.0, _charge_balance(rng)),
         ("composition_distance", False, 1e-9, _composition_distance(rng)),
+        ("systems", False, 0.0, _systems(rng)),
         ("features", True, 1e-6, _features(rng, 16 if small else 500)),
         ("embedding", True, 1e-5, _embedding(rng, 40 if small else 1000)),
         ("hull", False, 1e-9, _hull(rng)),
@@ -135,6 +137,17 @@ def _composition_distance(rng: np.random.Generator) -> Run:
             composition_distance.diverse(elements, amounts, 0.25, backend=backend),
         ]
     )
+
+
+def _systems(rng: np.random.Generator) -> Run:
+    elements, amounts = _compositions(rng, 500)
+    ratios, order, values = enumeration.ratio_table(4, 9), rng.permutation(256), rng.random((5, 256))
+
+    def run(backend: Backend) -> Result:
+        found, system, ratio = systems.by_system(elements, amounts, ratios, order, backend)
+        return np.column_stack([found[system], system, ratio, systems.least(elements, values, backend)])
+
+    return run
 
 
 def _features(rng: np.random.Generator, count: int) -> Run:

@@ -24,8 +24,8 @@ class Architecture:
     shortcut : round every stack, round every layer, round every layer that keeps the width, or none. What it adds comes
         after the ReLU, through a linear projection where widths differ
     batch_norm : between a layer and its ReLU
-    inputs : what it is given: fractions of atoms, the 145 composition attributes, or a learned embedding of the
-        fractions with the attributes beside it
+    inputs : what it is given: fractions of atoms, the 145 composition attributes, a learned embedding of the fractions
+        with the attributes beside it, or one of the elements of a chemical system by their places
     embedding : width of each of the first four terms of that (see `kernels.embedding`)
     stoichiometry : width of its fifth
     """
@@ -62,6 +62,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "pairnet-student": Architecture(((128, 3), (64, 1)), "same width", False, "embedding", 96, 64),
     "pairnet": Architecture(((384, 3), (192, 1), (96, 1)), "same width", False, "embedding", 192, 64),
 }
+
+OF_SYSTEMS = Architecture(((384, 4),), "same width", False, "systems", 192)
+"""Of `models.systems`: wide, as it is asked once for hundreds of compositions."""
 
 
 LEFT_OUT = 0.1
@@ -194,9 +197,9 @@ class DenseNetwork(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         self.embedding = None
         stacks, width_in = [], inputs
-        if plan.inputs == "embedding":
-            attributes = len(WARD_FEATURE_NAMES)
-            elements = inputs - attributes - 1
+        if plan.embedding:
+            attributes = len(WARD_FEATURE_NAMES) if plan.inputs == "embedding" else 0
+            elements = inputs - attributes - (plan.inputs == "embedding")
             self.embedding = Embedding(elements, plan.embedding, known, plan.stoichiometry, generator)
             width_in = 4 * plan.embedding + plan.stoichiometry + attributes
         for number, (width, layers) in enumerate(plan.stacks):

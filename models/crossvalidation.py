@@ -15,8 +15,9 @@ from matscreen.models.architecture import ARCHITECTURES
 from matscreen.models.errors import InputError
 from matscreen.models.files import checksum, write_atomically
 from matscreen.models.fit import fit, write_table
+from matscreen.models.library import load
 from matscreen.models.loop import Progress
-from matscreen.models.model import Model, load
+from matscreen.models.model import Model
 from matscreen.models.recipe import Recipe
 from matscreen.models.split import Split
 from matscreen.models.tables import ENERGY

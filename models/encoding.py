@@ -12,7 +12,7 @@ from matscreen.kernels.features import WARD_FEATURE_NAMES, standardised, ward_fe
 from matscreen.models.dataset import sparse_rows
 from matscreen.models.elements import FORMULA_ORDER, SYMBOLS
 
-Kind = Literal["fractions", "attributes", "embedding"]
+Kind = Literal["fractions", "attributes", "embedding", "systems"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class Encoding:
 
     Attributes
     ----------
-    kind : fractions of atoms of the elements; the attributes of `kernels.features`, standardised; or an embedding of
-        the fractions (`kernels.embedding`) and then those attributes
+    kind : fractions of atoms of the elements; the attributes of `kernels.features`, standardised; an embedding of the
+        fractions (`kernels.embedding`) and then those attributes; or an embedding of a chemical system, where each
+        element has a row for every place it may take in the order of electronegativities
     mean, scale : (145,) float64, subtracted from the attributes and divided by; empty where there are none
     known : (S,) int64, rising: the stoichiometries that the embedding tells apart
     tables : of the embedding, once it is learned
@@ -38,7 +39,12 @@ class Encoding:
         """Number of inputs, of a model that knows so many elements."""
         if self.kind == "fractions":
             return elements
-        return len(WARD_FEATURE_NAMES) + (self.tables.width if self.tables else 0)
+        return len(WARD_FEATURE_NAMES) * self.with_attributes + (self.tables.width if self.tables else 0)
+
+    @property
+    def with_attributes(self) -> bool:
+        """Whether the 145 attributes are among the inputs."""
+        return self.kind in ("attributes", "embedding")
 
     def dense(self, places: np.ndarray, fractions: np.ndarray, attributes: np.ndarray, backend: Backend) -> np.ndarray:
         """(N, inputs) float32 from rows in the tables and fractions, both (N, K), and attributes (N, 145)."""

@@ -21,10 +21,11 @@ from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import Encoding, fit_encoding
 from matscreen.models.errors import InputError
 from matscreen.models.files import checksum, write_atomically
+from matscreen.models.library import load, student_file, systems_file
 from matscreen.models.loop import Progress
 from matscreen.models.member import Member, trained
 from matscreen.models.metrics import metrics
-from matscreen.models.model import Model, load, save, student_file
+from matscreen.models.model import Model, save
 from matscreen.models.pictures import training_picture
 from matscreen.models.recipe import Recipe
 from matscreen.models.split import Split, parts, split_of
@@ -202,7 +203,8 @@ def write_model(
         both = {"test": shipped[:, :, target.energy], "validation": validated[:, :, target.energy]}
         full_card["calibration"] = calibration(data, chosen, both)
     dtype = np.float16 if use_half else np.float32
-    student_file(out).unlink(missing_ok=True)  # of the model that was here before
+    for file in (student_file(out), systems_file(out)):  # of the model that was here before
+        file.unlink(missing_ok=True)
     save(out, half if use_half else whole, ELEMNET_ELEMENTS, target, full_card, dtype)
     write_table(out.with_suffix(".history.parquet"), _history_table(history))
     write_table(out.with_suffix(".held_out.parquet"), held_out_table(data, rows, shipped))

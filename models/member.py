@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 
 from matscreen.kernels import embedding, mlp
 from matscreen.kernels.backend import Backend
 from matscreen.kernels.features import WARD_FEATURE_NAMES, composition_features
+from matscreen.kernels.systems import MOST_ELEMENTS
 from matscreen.models.architecture import DenseNetwork, Jump, folded
 from matscreen.models.dataset import sparse_rows
 from matscreen.models.elements import ELEMNET_ELEMENTS
@@ -43,12 +45,22 @@ class Member:
         precision: mlp.Precision,
     ) -> np.ndarray:
         """(N, outputs) from rows in the inputs or tables and fractions, both (N, K), and attributes (N, 145)."""
+        if self.encoding.kind == "systems":
+            none = np.empty((len(places), 0), np.float32)
+            return mlp.forward_embedded(self.slots(places), fractions, none, self.embedded, backend, precision)
         if attributes is None:
             return mlp.forward(places, fractions, self.layers, backend, precision)
         standard = self.encoding.standardised(attributes, backend)
         if self.encoding.tables is None:
             return mlp.forward_dense(standard, self.layers, backend, precision)
         return mlp.forward_embedded(places, fractions, standard, self.embedded, backend, precision)
+
+    def slots(self, places: np.ndarray) -> np.ndarray:
+        """Rows in the tables of the elements of systems, (N, K), from their places among the elements, in order."""
+        assert self.encoding.tables
+        elements = len(self.encoding.tables.linear) // MOST_ELEMENTS
+        rows: np.ndarray = places + elements * np.arange(places.shape[1], dtype=np.int32)
+        return rows
 
 
 def of_stoichiometry(member: Member, key: int) -> Member:
@@ -88,8 +100,14 @@ def trained(
     if network.embedding is None:
         return Member(encoding, layers)
     learned = {name: rounded(table) for name, table in network.embedding.learned().items()}
-    tables = embedding.checked(embedding.Tables(**learned, known=encoding.known, order=order_of(elements)))
+    order = _order(encoding.kind, elements)
+    tables = embedding.checked(embedding.Tables(**learned, known=encoding.known, order=order))
     return Member(replace(encoding, tables=tables), layers)
+
+
+def _order(kind: Kind, elements: Sequence[int]) -> np.ndarray:
+    """Of the rows of an embedding's tables; those of systems know no stoichiometries, for which alone it counts."""
+    return np.arange(MOST_ELEMENTS * len(elements), dtype=np.int16) if kind == "systems" else order_of(elements)
 
 
 _NO_STOICHIOMETRIES = {"input.stoichiometry": np.zeros((1, 0)), "input.known": np.empty(0, np.int64)}
@@ -104,7 +122,7 @@ def to_tensors(member: Member, dtype: type) -> tuple[dict[str, np.ndarray], list
         tensors[f"{number}.bias"] = bias.astype(dtype)
         if shortcut and shortcut.projection is not None:
             tensors[f"{number}.projection"] = np.ascontiguousarray(shortcut.projection.T.astype(dtype))
-    if member.encoding.kind != "fractions":
+    if member.encoding.with_attributes:
         tensors |= {"input.mean": member.encoding.mean, "input.scale": member.encoding.scale}
     if member.encoding.tables:
         learned = member.encoding.tables._asdict()
@@ -127,15 +145,18 @@ def from_tensors(
     layers = mlp.pack([(tensors[f"{i}.weight"], tensors[f"{i}.bias"]) for i in numbers], jumps)
     if kind == "fractions":
         return Member(Encoding(), layers)
-    if kind not in ("attributes", "embedding"):
+    if kind not in get_args(Kind):
         raise ValueError(f"unknown inputs {kind!r}")
     tables = None
-    if kind == "embedding":
+    if kind != "attributes":
         given = _NO_STOICHIOMETRIES | dict(tensors)
         learned = {name: given[f"input.{name}"] for name in embedding.Tables._fields if name != "order"}
-        if len(elements) != len(learned["linear"]):
+        order = _order(kind, elements)
+        if len(order) != len(learned["linear"]):
             raise ValueError(f"its card lists {len(elements)} elements, its tables have {len(learned['linear'])}")
-        tables = embedding.checked(embedding.Tables(**learned, order=order_of(elements)))
+        tables = embedding.checked(embedding.Tables(**learned, order=order))
+        if kind == "systems":
+            return Member(Encoding(kind, tables=tables), layers)
     mean, scale = tensors["input.mean"], tensors["input.scale"]
     width = len(WARD_FEATURE_NAMES)
     if not all(a.shape == (width,) and np.isfinite(a).all() for a in (mean, scale)) or not (scale > 0).all():

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import safetensors
@@ -21,8 +21,11 @@ from matscreen.models.formula import composition_arrays
 from matscreen.models.member import Member, from_tensors, of_stoichiometry, to_tensors
 from matscreen.models.target import Target
 
-SHIPPED = Path(__file__).parent / "weights"
-DEFAULT = "pairnet-oqmd"
+if TYPE_CHECKING:
+    from matscreen.models.systems import SystemModel
+
+Predictor = TypeVar("Predictor", bound="Model | SystemModel")
+
 ARCHITECTURE = "dense-relu"
 
 ROWS = 4096
@@ -34,8 +37,8 @@ class ModelError(InputError):
 
 
 @dataclass(frozen=True)
-class Student:
-    """A small model that predicts what another, its teacher, would, at a fraction of the cost.
+class Student(Generic[Predictor]):
+    """A network that predicts what another, its teacher, would, at a fraction of the cost.
 
     Attributes
     ----------
@@ -45,7 +48,7 @@ class Student:
         teacher says; there is a margin
     """
 
-    model: "Model"
+    model: Predictor
     bands: dict[int, dict[str, float]]
 
     def bands_ev_atom(self, most_elements: int) -> np.ndarray:
@@ -75,6 +78,7 @@ class Model:
     elements : (E,) int64, atomic numbers that it knows; of the inputs, in order, where those are fractions
     target : what it predicts
     student : what may predict in its place where it is clear enough, if the model has one
+    systems : another, cheaper and less exact, that is asked before it, if the model has one
     """
 
     name: str
@@ -84,7 +88,8 @@ class Model:
     members: tuple[Member, ...]
     elements: np.ndarray
     target: Target
-    student: Student | None = None
+    student: "Student[Model] | None" = None
+    systems: "Student[SystemModel] | None" = None
 
     def predict(self, formulas: Sequence[str], backend: Backend = "auto") -> np.ndarray:
         """What the model predicts for each formula; ValueError names the first that cannot be done.
@@ -155,7 +160,9 @@ class Model:
         By default one that it does not know. What it predicts does not jump then where whole amounts are left, be it
         that a compound is doped and keeps its structure, or that something between compounds is looked for.
         """
-        return replace(self, members=tuple(of_stoichiometry(member, key) for member in self.members), student=None)
+        return replace(
+            self, members=tuple(of_stoichiometry(member, key) for member in self.members), student=None, systems=None
+        )
 
     def places(self, elements: np.ndarray) -> np.ndarray:
         """(N, K) int32: which of the model's elements each is; 0 in empty places, where fractions are 0.
@@ -197,7 +204,7 @@ class Model:
     ) -> np.ndarray:
         """(members, N, outputs) of the networks; attributes are computed once for all of them."""
         fractions = (amounts / amounts.sum(axis=1, dtype=np.float64, keepdims=True)).astype(np.float32)
-        wanted = any(member.encoding.kind != "fractions" for member in self.members)
+        wanted = any(member.encoding.with_attributes for member in self.members)
         attributes = composition_features(elements, amounts, backend=backend) if wanted else None
         return np.stack([member.outputs(places, fractions, attributes, backend, precision) for member in self.members])
 
@@ -221,29 +228,18 @@ def spread_of_members(members: np.ndarray) -> np.ndarray:
     return spread
 
 
-def load(name: str | Path = DEFAULT, with_student: bool = True) -> Model:
-    """The model `name`: one that ships (see `available`), or a path to a weights file with its card beside it.
+def read(path: Path) -> Model:
+    """The model at `path`, a weights file with its card beside it, alone.
 
-    Its student comes with it, if it has one.
-
-    Raises
-    ------
-    ModelError
-        No such model, or a file that is damaged or does not belong to its card.
+    ModelError if there is none, or a file that is damaged or does not belong to its card.
     """
-    path = Path(name)
-    if path.suffix != ".safetensors":
-        path = SHIPPED / f"{name}.safetensors"
-        if not is_file(path) or path.parent != SHIPPED:
-            known = ", ".join(sorted(available())) or "none ship"
-            raise ModelError(f"no model {str(name)!r}: give one of {known}, or a path to a .safetensors file")
     card_path = path.with_suffix(".json")
     for needed in (path, card_path):
         if not is_file(needed):
             raise ModelError(f"no such file: {needed} (a model is a .safetensors file and a .json card beside it)")
     content = path.read_bytes()
     checksum = hashlib.sha256(content).hexdigest()
-    card = _read_card(card_path)
+    card = read_card(card_path)
     if card["weights_sha256"] != checksum:
         raise ModelError(f"{path} is not the file that its card describes: its SHA-256 is {checksum}")
     try:
@@ -267,51 +263,7 @@ def load(name: str | Path = DEFAULT, with_student: bool = True) -> Model:
                 raise ValueError(f"it has {outputs} outputs, its card says {target.outputs}")
     except (safetensors.SafetensorError, AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(f"{path} holds no network that can be used: {error}") from None
-    student = _student_of(path, checksum) if with_student else None
-    return Model(card["name"], path, checksum, card, members, np.array(elements, np.int64), target, student)
-
-
-def student_file(path: Path) -> Path:
-    """Where the student of the model at `path` lies."""
-    return path.with_suffix(".student.safetensors")
-
-
-def _student_of(path: Path, checksum: str) -> Student | None:
-    file = student_file(path)
-    if ".student" in path.suffixes or not file.is_file():
-        return None
-    student = load(file)
-    told = student.card.get("distillation", {})
-    if told.get("teacher_sha256") != checksum:
-        raise ModelError(f"{file} is the student of another model; remove it or distill again")
-    try:
-        bands = {
-            int(arity): {str(symbol): float(band) for symbol, band in measured.items()}
-            for arity, measured in told["bands_ev_atom"].items()
-        }
-        every = [pair for of in bands.values() for pair in of.items()]
-        if min(bands, default=1) < 1 or any(s not in ATOMIC_NUMBERS or not 0 <= band < 100 for s, band in every):
-            raise ValueError
-    except (KeyError, AttributeError, TypeError, ValueError):
-        raise ModelError(f"{file.with_suffix('.json')} names no bands that can be used; distill again") from None
-    return Student(student, bands)
-
-
-def available() -> dict[str, dict[str, float]]:
-    """Models that ship: {name: metrics from its card}."""
-    cards = (path for path in sorted(SHIPPED.glob("*.json")) if ".student" not in path.suffixes)
-    return {path.stem: _read_card(path)["metrics"] for path in cards}
-
-
-def shipped_properties() -> dict[str, str]:
-    """Properties, formation energies apart, that models which ship predict: {column: model}."""
-    targets = {name: Target.from_card(_read_card(SHIPPED / f"{name}.json")) for name in available()}
-    return {
-        column: name
-        for name, target in targets.items()
-        if target.energy is None and not target.classes
-        for column in target.properties
-    }
+    return Model(card["name"], path, checksum, card, members, np.array(elements, np.int64), target)
 
 
 def save(
@@ -359,7 +311,8 @@ def _prefixes(members: int) -> list[str]:
     return [""] if members == 1 else [f"member{number}." for number in range(members)]
 
 
-def _read_card(path: Path) -> dict[str, Any]:
+def read_card(path: Path) -> dict[str, Any]:
+    """The card at `path`; ModelError if it is none."""
     try:
         card: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:

@@ -13,7 +13,7 @@ from matscreen.kernels.hull import MAX_ELEMENTS
 from matscreen.models import Model, load
 from matscreen.models.errors import InputError
 from matscreen.models.files import is_file
-from matscreen.models.model import DEFAULT
+from matscreen.models.library import DEFAULT
 
 Elements = Annotated[
     str,

@@ -40,7 +40,7 @@ def scan(
     ] = False,
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Let the model predict everything, where its student would predict most of it."),
+        typer.Option("--exact", help="Let the model predict everything, where its students would predict most of it."),
     ] = False,
     threshold: Annotated[
         float, typer.Option(help="Keep what is predicted more than so many eV/atom below the hull.")

@@ -13,7 +13,7 @@ from distributed import LocalCluster
 from interpreter import few_bits_as_on_a_device
 from matscreen import models
 from matscreen.engine import CompositionSpace, PhaseTable, Run, resume, scan, schema
-from matscreen.engine.cascade import looks
+from matscreen.engine.cascade import Look, looks
 from matscreen.engine.safety import CHECKED, _scattered
 from matscreen.engine.screen import screen_chunk
 from matscreen.kernels import hull
@@ -35,20 +35,27 @@ def few_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def unguarded(model: Model) -> Model:
     card = {key: value for key, value in model.card.items() if key != "low_precision"}
-    return replace(model, card=card, student=None)
+    return replace(model, card=card, student=None, systems=None)
 
 
 def test_each_look_is_cheaper_than_the_next_and_the_last_is_the_model(model: Model) -> None:
     assert model.student
-    order = [(one.model.name, one.precision) for one in looks(model, 0.2, 4, False, "bf16")]
-    student = model.student.model
+    assert model.systems
+    some = schema.composition_arrays(CompositionSpace("all").chunk(10**8, 10**8 + 1000))[1:]
+
+    def asked(threshold: float, exact: bool, gpu: Precision | None) -> list[Look]:
+        return looks(model, threshold, *some, exact, gpu)
+
+    student, systems = model.student.model, model.systems.model.name
+    order = [(one.model.name, one.precision) for one in asked(0.2, False, "bf16")]
     assert order == [(student.name, "bf16"), (student.name, None), (model.name, "bf16"), (model.name, None)]
-    plain, guarded = looks(model, 0.2, 4, False, None), looks(model, 0.2, 4, False, "bf16")
-    np.testing.assert_array_equal(guarded[0].bands, plain[0].bands + guard_band(student, "bf16"))
+    plain, guarded = asked(0.2, False, None), asked(0.2, False, "bf16")
+    assert [one.model.name for one in plain] == [systems, student.name, model.name]
+    np.testing.assert_array_equal(guarded[0].bands, plain[1].bands + guard_band(student, "bf16"))
     np.testing.assert_array_equal(guarded[2].bands, guard_band(model, "bf16"))
     assert not plain[-1].bands.any()
-    assert [one.model.name for one in looks(model, -0.1, 4, False, None)] == [model.name]
-    assert [one.model.name for one in looks(model, 0.2, 4, True, None)] == [model.name]
+    assert [one.model.name for one in asked(-0.1, False, None)] == [model.name]
+    assert [one.model.name for one in asked(0.2, True, None)] == [model.name]
 
 
 @pytest.mark.parametrize(("name", "precision"), [("elemnet-oqmd", "tf32"), ("pairnet-oqmd", "bf16")])
@@ -79,7 +86,9 @@ def test_a_guard_band_saves_what_low_precision_would_lose(model: Model, phases: 
     assert ids[row] not in kept(unguarded)
     bands = dict.fromkeys((2, 3), dict.fromkeys(("Sr", "Re", "N"), 0.0))
     for first, there in ((small, True), (unguarded, False)):  # the same where it is a student that looks first
-        teacher = replace(model, members=small.members, elements=small.elements, student=Student(first, bands))
+        teacher = replace(
+            model, members=small.members, elements=small.elements, student=Student(first, bands), systems=None
+        )
         found = screen_chunk(chunk, teacher, phases, threshold, False, False, gpu="bf16").candidates
         assert (ids[row] in found["id"].to_pylist()) == there
 

@@ -19,7 +19,7 @@ from matscreen.kernels.backend import gpu_here
 from matscreen.models import Model
 from matscreen.models.errors import InputError
 from matscreen.models.guard import ENERGY_TOLERANCE, guard_band
-from matscreen.models.model import SHIPPED
+from matscreen.models.library import SHIPPED
 from matscreen.models.target import Target
 
 

@@ -31,7 +31,7 @@ class Wrong(Model):
 
 @pytest.fixture
 def wrong(model: Model) -> Wrong:
-    plain = replace(model, student=None)
+    plain = replace(model, student=None, systems=None)
     made = object.__new__(Wrong)
     made.__dict__.update(plain.__dict__ | {"at": (1, 3, 2), "by": np.nan})
     return made

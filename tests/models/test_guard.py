@@ -10,7 +10,7 @@ import pytest
 from matscreen import models
 from matscreen.models import Model, ModelError, guard
 from matscreen.models.guard import ENERGY_TOLERANCE, guard_band, write_guard_bands
-from matscreen.models.model import SHIPPED
+from matscreen.models.library import SHIPPED
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from matscreen.kernels.embedding import checked, stoichiometry_keys
 from matscreen.kernels.mlp import Precision
 from matscreen.models import Model, resident
 from matscreen.models.guard import guard_band
-from matscreen.models.model import student_file
+from matscreen.models.library import student_file
 
 
 @pytest.fixture(autouse=True)
