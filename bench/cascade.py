@@ -20,7 +20,7 @@ from matscreen.engine import CompositionSpace, PhaseTable, schema
 from matscreen.engine.cascade import Look, looks
 from matscreen.engine.screen import screen_chunk
 
-CHUNK = 2**18
+CHUNK = 2**16
 THRESHOLD = 0.2
 
 
