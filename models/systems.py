@@ -55,14 +55,15 @@ class SystemModel:
         return np.array([_ratio(name) for name in self.network.target.properties], np.uint8)
 
     def knows(self, elements: np.ndarray, amounts: np.ndarray) -> bool:
-        """Whether it has outputs for all of these compositions, (N, K) both."""
-        return bool(by_system(elements, amounts, self.ratios, ORDER_OF_LABELS)[2].min(initial=0) >= 0)
+        """Whether it knows the elements and the ratios of all of these compositions, (N, K) both."""
+        systems, _, ratio = by_system(elements, amounts, self.ratios, ORDER_OF_LABELS)
+        return bool(ratio.min(initial=0) >= 0 and np.isin(systems[systems > 0], self.network.elements).all())
 
     def energies(self, elements: np.ndarray, amounts: np.ndarray, backend: Backend = "auto") -> np.ndarray:
         """Formation energies of compositions given as arrays; fastest where those of a system are neighbours.
 
         elements, amounts (N, K) uint8, atomic numbers and atoms of reduced compositions, 0 in empty places → (N,)
-        float32, eV/atom (float64 with backend="reference"). ModelError for an element or a ratio that it does not know
+        float32, eV/atom (float64 with backend="reference"). ModelError for what it does not know; `knows` tells
         """
         systems, system, ratio = by_system(elements, amounts, self.ratios, ORDER_OF_LABELS, backend)
         if len(ratio) and ratio.min() < 0:

@@ -91,9 +91,10 @@ def test_what_it_does_not_know(systems: SystemModel) -> None:
     assert not systems.knows(iron, twice)
     with pytest.raises(ModelError, match=r"row 2: model pairnet-oqmd\.systems does not know this ratio of atoms"):
         systems.energies(iron, twice)
-    helium = np.array([[2, 26, 0, 0]], np.uint8)
+    helium = np.array([[8, 26, 0, 0], [2, 26, 0, 0]], np.uint8)
+    assert not systems.knows(helium, twice[[0, 0]])
     with pytest.raises(ModelError, match="does not know He"):
-        systems.energies(helium, twice[:1])
+        systems.energies(helium, twice[[0, 0]])
 
 
 def test_files_that_are_none(model: Model, systems: SystemModel, tmp_path: Path) -> None:
