@@ -44,5 +44,6 @@ def distill(
         taught = distill_model(network, phases, samples, calibrate, own, of_systems, report=bar, say=say)
     for student in (taught.systems, taught.student):
         assert student
+        print(f"student {student.model.name}")
         for name, value in student.model.card["distillation"].items():
             print(f"{name} {value}")
