@@ -50,8 +50,8 @@ def looks(
 ) -> list[Look]:
     """The model's students first, unless all is to be `exact`; with `gpu` each in that precision before float32.
 
-    Only one of compositions looks on a GPU; the one of systems looks at these compositions, (N, K) both, if it knows
-    them all. The last is always the model in float32 on the CPU, so that candidates do not depend on what looked
+    The one of systems looks on the CPU, with a GPU or without, at these compositions, (N, K) both, if it knows all of
+    them. The last is always the model in float32 on the CPU, so that no digit of a candidate depends on what looked
     before.
 
     ModelError for a model or student without a guard band for the precision.
@@ -62,7 +62,7 @@ def looks(
     if not exact and threshold >= 0:  # bands of students are of compositions below the hull
         if model.student:
             networks.insert(0, (model.student.model, model.student.bands_ev_atom(most_elements)))
-        if model.systems and not gpu and model.systems.model.knows(elements, amounts):
+        if model.systems and model.systems.model.knows(elements, amounts):
             bands = model.systems.bands_ev_atom(most_elements)
             found.append(Look(model.systems.model, None, ENERGY_TOLERANCE, bands))
     for network, bands in networks:

@@ -70,7 +70,7 @@ class SystemModel:
             raise ModelError(f"row {int(ratio.argmin()) + 1}: model {self.name} does not know this ratio of atoms")
         found = np.empty(len(ratio), np.float64 if backend == "reference" else np.float32)
         for start in range(0, len(systems), AT_ONCE):
-            some = systems[start : start + AT_ONCE]
+            some = systems[start : start + AT_ONCE, :MOST_ELEMENTS]  # all have a ratio, so the places beyond are empty
             mine = slice(*np.searchsorted(system, (start, start + len(some))))
             told = self.network.outputs(some, (some > 0).astype(np.uint8), backend)[0]
             found[mine] = told[system[mine] - start, ratio[mine]]

@@ -48,11 +48,12 @@ def test_each_look_is_cheaper_than_the_next_and_the_last_is_the_model(model: Mod
 
     student, systems = model.student.model, model.systems.model.name
     order = [(one.model.name, one.precision) for one in asked(0.2, False, "bf16")]
-    assert order == [(student.name, "bf16"), (student.name, None), (model.name, "bf16"), (model.name, None)]
+    both = [(one.name, precision) for one in (student, model) for precision in ("bf16", None)]
+    assert order == [(systems, None), *both]
     plain, guarded = asked(0.2, False, None), asked(0.2, False, "bf16")
     assert [one.model.name for one in plain] == [systems, student.name, model.name]
-    np.testing.assert_array_equal(guarded[0].bands, plain[1].bands + guard_band(student, "bf16"))
-    np.testing.assert_array_equal(guarded[2].bands, guard_band(model, "bf16"))
+    np.testing.assert_array_equal(guarded[1].bands, plain[1].bands + guard_band(student, "bf16"))
+    np.testing.assert_array_equal(guarded[3].bands, guard_band(model, "bf16"))
     assert not plain[-1].bands.any()
     assert [one.model.name for one in asked(-0.1, False, None)] == [model.name]
     assert [one.model.name for one in asked(0.2, True, None)] == [model.name]
@@ -66,6 +67,17 @@ def test_the_same_candidates(name: str, precision: Precision, phases: PhaseTable
     assert there.candidates.equals(here.candidates)
     assert 0 < len(here.candidates) <= there.refined < len(SPACE)
     assert there.screened == len(SPACE)
+
+
+def test_what_a_student_of_systems_loses_does_not_depend_on_a_gpu(model: Model, phases: PhaseTable) -> None:
+    assert model.systems
+    short = {arity: dict.fromkeys(of, -0.3) for arity, of in model.systems.bands.items()}
+    blind = replace(model, systems=replace(model.systems, bands=short))
+    chunk = SPACE.chunk(0, len(SPACE))
+    every = screen_chunk(chunk, model, phases, 0.05, False, True).candidates
+    there, here = (screen_chunk(chunk, blind, phases, 0.05, False, False, gpu=gpu) for gpu in ("bf16", None))
+    assert len(here.candidates) < len(every)
+    assert there.candidates.equals(here.candidates)
 
 
 def test_a_guard_band_saves_what_low_precision_would_lose(model: Model, phases: PhaseTable) -> None:

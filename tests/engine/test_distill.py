@@ -203,6 +203,24 @@ def test_cheaper_ones_look_first(taught: Model, phases: PhaseTable) -> None:
     assert set(both.candidates["id"].to_pylist()) <= set(alone.candidates["id"].to_pylist())
 
 
+@pytest.mark.parametrize("charge_neutral", [False, True])
+def test_it_looks_where_a_space_has_more_elements_elsewhere(
+    model: Model, phases: PhaseTable, charge_neutral: bool
+) -> None:
+    assert model.systems
+    space = CompositionSpace("Li-Fe-P-O-Na", arity=(2, 3, 4, 5))
+    small = space.chunk(0, space.blocks[-1].start)
+    elements, amounts = composition_arrays(small)[1:]
+    assert elements.shape[1] == 5
+    assert looks(model, 0.0, elements, amounts, False, None)[0].model is model.systems.model
+    found = model.systems.model.energies(elements, amounts)
+    np.testing.assert_array_equal(found, model.systems.model.energies(elements[:, :4].copy(), amounts[:, :4].copy()))
+    for chunk in (small, space[:]):
+        both, alone = (screen_chunk(chunk, model, phases, 0.0, charge_neutral, exact) for exact in (False, True))
+        assert both.candidates.equals(alone.candidates)
+        assert len(both.candidates) > 0
+
+
 def test_a_student_is_not_asked_above_the_hull(taught: Model, phases: PhaseTable) -> None:
     chunk = SPACE[:2000]
     assert screen_chunk(chunk, taught, phases, -0.1, False, False).refined == 2000
