@@ -101,7 +101,7 @@ def main() -> None:
                 {
                     "name": student.model.name,
                     "median band of an element of quaternaries, eV/atom": float(np.median(bands_of(student))),
-                    "share of its band that a candidate needed, largest": float(share.max()),
+                    "share of its band that a candidate needed, largest": float(share.max(initial=0)),
                     "candidates that needed half of their band": int((share > 0.5).sum()),
                 }
                 for student in students

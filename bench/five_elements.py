@@ -1,4 +1,4 @@
-"""Five and six elements, which the student of the default model does not know: the ensemble predicts all.
+"""Five and six elements, which the students of the default model do not know: the ensemble predicts all.
 
 Whole chunks spread over the space of at most 13 atoms, timed on one core, and random members: how many are candidates.
 """

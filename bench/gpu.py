@@ -251,7 +251,7 @@ def first_pass(limits: dict[str, float], quick: bool) -> list[Row]:
         print("no safetensors here: models that ship are not timed")
         return []
     from matscreen.models import load
-    from matscreen.models.library import student_file
+    from matscreen.models.catalogue import student_file
 
     default = load()
     count, few = (2**15, 2**9) if quick else (2**20, 2**13)

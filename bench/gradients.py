@@ -16,8 +16,8 @@ import torch
 from bench.harness import publish, sgemm_rate
 from matscreen.engine import CompositionSpace, schema
 from matscreen.models import Model, load
+from matscreen.models.catalogue import student_file
 from matscreen.models.gradients import slopes
-from matscreen.models.library import student_file
 
 ROWS = 8192
 AGAIN = 5

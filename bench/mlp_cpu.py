@@ -43,7 +43,10 @@ def main() -> None:
     elements = np.sort(np.array(ELEMNET_ELEMENTS, np.uint8)[places], axis=1)
     amounts = generator.integers(1, 4, elements.shape).astype(np.uint8)
     rates = {}
-    for name, model in (("pairnet-oqmd", pairnet), ("its student", pairnet.student and pairnet.student.model)):
+    for name, model in (
+        ("pairnet-oqmd", pairnet),
+        ("its student of compositions", pairnet.student and pairnet.student.model),
+    ):
         if model:
             one = COUNT / median_seconds(lambda model=model: model.energies(elements, amounts))
             rates[f"{name}, compositions/s/core"] = one

@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.recovery")
     parser.add_argument("--hidden", type=int, default=HIDDEN)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--model", default=models.library.DEFAULT)
+    parser.add_argument("--model", default=models.catalogue.DEFAULT)
     given = parser.parse_args()
     if not (DATA / SOURCE).is_file():
         print(f"recovery: not measured, {DATA / SOURCE} is not there (it says what the model has not seen)")

@@ -11,10 +11,10 @@ import numpy as np
 
 from matscreen.kernels.backend import Backend
 from matscreen.models import Model, load
+from matscreen.models.catalogue import shipped_properties
 from matscreen.models.elements import SYMBOLS
 from matscreen.models.errors import InputError
 from matscreen.models.formula import format_formula
-from matscreen.models.library import shipped_properties
 from matscreen.models.model import mean_of_members, spread_of_members
 
 _WRITTEN = re.compile(r"(?P<name>[^@:]+)(@(?P<file>.+?))?(:(?P<range>[<>][^:/]*|[^:/]*\.\.[^:/]*))?")

@@ -236,7 +236,7 @@ def reopen(path: Path, config: RunConfig) -> Job:
         raise InputError(f"model {config.model['source']} is not the one that the run was started with")
     student = config.model["student"]
     if student and student != _students(model):
-        raise InputError(f"the student of {config.model['source']} is not the one that the run was started with")
+        raise InputError(f"the students of {config.model['source']} are not those that the run was started with")
     phases = rundir.read_phases(path, config)
     origin = config.reference["origin"]
     if Path(origin.get("path", "")).is_file() and PhaseTable.reopen(origin).checksum != phases.checksum:

@@ -114,8 +114,9 @@ def screen_chunk(
     screened, checked, refined, predict_seconds = len(ids), 0, 0, 0.0
     with ThreadPoolExecutor(1) as side:  # the hull does not need the first prediction: both kernels run at once
         hull_stage, at_hull = side.submit(_hull_energies, elements, amounts, phases), None
+        started = time.perf_counter()
         for look in looks(model, threshold, elements, amounts, exact, gpu):
-            started, refined = time.perf_counter(), len(ids)
+            refined = len(ids)
             energies, uncertainties = look.predicted(elements, amounts)
             checked += check_energies(ids, elements, amounts, energies, look.model, look.precision, look.tolerance)
             predict_seconds += time.perf_counter() - started
@@ -124,7 +125,7 @@ def screen_chunk(
             below = np.flatnonzero(energies - at_hull < look.band(elements) - threshold)
             ids, elements, amounts, at_hull = ids[below], elements[below], amounts[below], at_hull[below]
             energies, uncertainties = energies[below], uncertainties[below]
-    started = time.perf_counter()
+            started = time.perf_counter()
     values = predicted(properties, elements, amounts) if properties else {}
     wanted = np.ones(len(ids), bool)
     for one in properties:

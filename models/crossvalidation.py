@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from matscreen.models.architecture import ARCHITECTURES
+from matscreen.models.catalogue import load
 from matscreen.models.errors import InputError
 from matscreen.models.files import checksum, write_atomically
 from matscreen.models.fit import fit, write_table
-from matscreen.models.library import load
 from matscreen.models.loop import Progress
 from matscreen.models.model import Model
 from matscreen.models.recipe import Recipe

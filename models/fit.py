@@ -15,13 +15,13 @@ import torch
 from matscreen.models import dataset
 from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
 from matscreen.models.calibration import calibration
+from matscreen.models.catalogue import load, student_file, systems_file
 from matscreen.models.dataset import Dataset
 from matscreen.models.device import here
 from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import Encoding, fit_encoding
 from matscreen.models.errors import InputError
 from matscreen.models.files import checksum, write_atomically
-from matscreen.models.library import load, student_file, systems_file
 from matscreen.models.loop import Progress
 from matscreen.models.member import Member, trained
 from matscreen.models.metrics import metrics

@@ -19,7 +19,8 @@ from matscreen.models.member import Member, trained
 from matscreen.models.recipe import Schedule
 
 VALIDATED = 50
-"""One system in so many decides which epoch was the best."""
+"""One draw in so many decides which epoch was the best. Other ratios of its system may have been learnt: how far the
+student errs is measured on compositions drawn anew."""
 
 
 def learn_systems(

@@ -14,6 +14,7 @@ import numpy as np
 
 from matscreen.kernels.backend import Backend
 from matscreen.kernels.systems import MOST_ATOMS_EACH, MOST_ELEMENTS, by_system
+from matscreen.models.elements import SYMBOLS
 from matscreen.models.encoding import ORDER
 from matscreen.models.model import Model, ModelError, read
 from matscreen.models.target import Target
@@ -66,6 +67,11 @@ class SystemModel:
         float32, eV/atom (float64 with backend="reference"). ModelError for what it does not know; `knows` tells
         """
         systems, system, ratio = by_system(elements, amounts, self.ratios, ORDER_OF_LABELS, backend)
+        strange = ~np.isin(systems, (0, *self.network.elements))
+        if strange.any():
+            of, place = np.argwhere(strange)[0]
+            row, symbol = np.searchsorted(system, of) + 1, SYMBOLS[systems[of, place]]
+            raise ModelError(f"row {row}: model {self.name} does not know {symbol}")
         if len(ratio) and ratio.min() < 0:
             raise ModelError(f"row {int(ratio.argmin()) + 1}: model {self.name} does not know this ratio of atoms")
         found = np.empty(len(ratio), np.float64 if backend == "reference" else np.float32)

@@ -17,9 +17,9 @@ import torch
 
 from bench.accuracy.common import Job, job, learned, progress, show
 from matscreen.models import Model
+from matscreen.models.catalogue import SHIPPED
 from matscreen.models.dataset import load_clean, sparse_rows
 from matscreen.models.fit import fit, write_table
-from matscreen.models.library import SHIPPED
 from matscreen.models.metrics import metrics
 from matscreen.models.recipe import DEFAULTS
 from matscreen.models.split import Split, parts

@@ -22,7 +22,7 @@ def guard(
     """Measure how far a model in low precision strays from itself in float32, and write that into its card.
 
     `matscreen scan --gpu` predicts in low precision first, and again in float32 whatever comes so near to the threshold
-    that it may belong below it. The model's student, if it has one, gets bands of its own.
+    that it may belong below it. The model's student of compositions, if it has one, gets bands of its own.
     """
     asked: list[Precision] = []
     for name in dict.fromkeys(precision.split(",")):

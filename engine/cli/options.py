@@ -11,9 +11,9 @@ from matscreen.engine.reference import PhaseTable
 from matscreen.engine.space import CompositionSpace
 from matscreen.kernels.hull import MAX_ELEMENTS
 from matscreen.models import Model, load
+from matscreen.models.catalogue import DEFAULT
 from matscreen.models.errors import InputError
 from matscreen.models.files import is_file
-from matscreen.models.library import DEFAULT
 
 Elements = Annotated[
     str,

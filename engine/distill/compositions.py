@@ -9,10 +9,10 @@ from matscreen.engine.distill.student import Learned, Report, Say, card, checkpo
 from matscreen.engine.space import CompositionSpace
 from matscreen.models import Model
 from matscreen.models.architecture import ARCHITECTURES, DenseNetwork
+from matscreen.models.catalogue import student_file
 from matscreen.models.dataset import Dataset, fraction_matrix
 from matscreen.models.elements import ELEMNET_ELEMENTS
 from matscreen.models.encoding import fit_encoding
-from matscreen.models.library import student_file
 from matscreen.models.member import trained
 from matscreen.models.recipe import Recipe
 from matscreen.models.target import FORMATION_ENERGY

@@ -37,11 +37,6 @@ class Learned:
     flop: float
     card: dict[str, Any]
 
-    @property
-    def checkpoint(self) -> Path:
-        """Where the state of its training lies, until it is written."""
-        return checkpoint(self.file)
-
     def write(self, teacher: Model, phases: PhaseTable, bands: Mapping[str, Any]) -> None:
         """Its file and card; `bands` from `measure`."""
         network = self.model.network if isinstance(self.model, SystemModel) else self.model
@@ -53,7 +48,7 @@ class Learned:
         }
         card = self.card | {"distillation": own | dict(bands)}
         save(self.file, network.members, ELEMNET_ELEMENTS, network.target, card, np.float16)
-        self.checkpoint.unlink(missing_ok=True)
+        checkpoint(self.file).unlink(missing_ok=True)
 
 
 def checkpoint(file: Path) -> Path:

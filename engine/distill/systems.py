@@ -10,8 +10,8 @@ from matscreen.engine.distill.student import Learned, Report, Say, card, checkpo
 from matscreen.engine.space import CompositionSpace
 from matscreen.kernels.systems import MOST_ELEMENTS, by_system
 from matscreen.models import Model
+from matscreen.models.catalogue import systems_file
 from matscreen.models.elements import ELEMNET_ELEMENTS
-from matscreen.models.library import systems_file
 from matscreen.models.recipe import Schedule
 from matscreen.models.system_training import learn_systems
 from matscreen.models.systems import ORDER_OF_LABELS, SystemModel, of_ratios

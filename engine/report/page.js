@@ -357,7 +357,7 @@ function cards() {
   };
   card("Model", data.model);
   card("Reference", data.reference);
-  card("Run", { fingerprint: run.fingerprint, student: run.student ? "looked first" : "not asked", "charge neutral": run.charge_neutral ? "only such compositions" : "any", requires: run.require, ...run.versions });
+  card("Run", { fingerprint: run.fingerprint, students: run.student ? "looked first" : "not asked", "charge neutral": run.charge_neutral ? "only such compositions" : "any", requires: run.require, ...run.versions });
 }
 function work() {
   const t = summary.throughput, stages = ["enumerate", "predict", "hull", "describe candidates"];

@@ -32,7 +32,8 @@ def by_system(
     systems : (S, K) uint8, the elements of each by rising `order`, 0 last. Neighbours with the same elements are of one
         system; one that comes again later is counted again
     system : (N,) int64, rising: which of them each composition is of
-    ratio : (N,) int64: the row of its amounts, in that order, in `ratios`; −1 if they are none of these
+    ratio : (N,) int64: the row of its amounts, in that order, in `ratios`; −1 if they are none of these, or if amounts
+        are not where the elements are
 
     Raises
     ------
@@ -40,8 +41,9 @@ def by_system(
         Shapes that do not fit, or ratios of more elements or atoms.
     """
     _check(elements)
-    if elements.shape != amounts.shape:
-        raise ValueError(f"elements {elements.shape} and amounts {amounts.shape} must both be (N, K)")
+    if elements.shape != amounts.shape or amounts.dtype != np.uint8:
+        told = f"elements {elements.shape} and amounts {amounts.shape} {amounts.dtype}"
+        raise ValueError(f"{told} must both be (N, K) uint8")
     if ratios.ndim != 2 or ratios.shape[1] != MOST_ELEMENTS or ratios.max(initial=0) > MOST_ATOMS_EACH:
         raise ValueError(f"ratios must be (R, {MOST_ELEMENTS}) amounts up to {MOST_ATOMS_EACH}, not {ratios.shape}")
     if order.shape != (256,):

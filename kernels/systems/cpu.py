@@ -8,7 +8,7 @@ def by_system(
     elements: np.ndarray, amounts: np.ndarray, ratios: np.ndarray, order: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See the package."""
-    row_of = np.full(1 << 16, -1, np.int16)
+    row_of = np.full(1 << 16, -1, np.int32)
     row_of[(ratios.astype(np.int64) << (4 * np.arange(ratios.shape[1]))).sum(axis=1)] = np.arange(len(ratios))
     system, ratio = np.empty(len(elements), np.int64), np.empty(len(elements), np.int64)
     systems = np.zeros_like(elements)
@@ -28,7 +28,8 @@ def _by_system(elements, amounts, row_of, order, systems, system, ratio):
         key = np.int64(0)
         for k in range(width):
             amount = np.int64(amounts[n, k])
-            key |= amount << shift[k] if amount < 16 and shift[k] < 16 else np.int64(1 << 16)
+            told = amount < 16 and shift[k] < 16 and (amount > 0) == (elements[n, k] != 0)
+            key |= amount << shift[k] if told else np.int64(1 << 16)
         system[n] = found - 1
         ratio[n] = row_of[key] if key < len(row_of) else -1
     return found

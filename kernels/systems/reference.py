@@ -15,7 +15,8 @@ def by_system(
         if n == 0 or labels != elements[n - 1].tolist():
             systems.append([label for _, label, _ in there] + [0] * (len(labels) - len(there)))
         system[n] = len(systems) - 1
-        ratio[n] = rows.get(tuple(amount for _, _, amount in there), -1)
+        told = all((label > 0) == (amount > 0) for label, amount in zip(labels, atoms, strict=True))
+        ratio[n] = rows.get(tuple(amount for _, _, amount in there), -1) if told else -1
     return np.array(systems, np.uint8).reshape(-1, elements.shape[1]), system, ratio
 
 

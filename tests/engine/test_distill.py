@@ -20,10 +20,10 @@ from matscreen.engine.schema import composition_arrays
 from matscreen.engine.screen import screen_chunk
 from matscreen.kernels.hull import hull_energies
 from matscreen.models import Model, ModelError
+from matscreen.models.catalogue import SHIPPED, student_file, systems_file
 from matscreen.models.elements import ATOMIC_NUMBERS
 from matscreen.models.errors import InputError
 from matscreen.models.fit import fit
-from matscreen.models.library import SHIPPED, student_file, systems_file
 from matscreen.models.recipe import Recipe
 from matscreen.models.target import Target
 
@@ -138,6 +138,15 @@ def test_runs_remember_whether_a_student_looked(taught: Model, phases: PhaseTabl
     assert configs[0]["fingerprint"] != configs[1]["fingerprint"]
     assert alone.summary["predicted_by_the_model_itself"] == len(space)
     assert resume(both.path).candidates.equals(both.candidates)
+    gone = systems_file(taught.source)
+    content = gone.read_bytes()
+    gone.unlink()
+    try:
+        with pytest.raises(InputError, match="the students of .* are not those that the run was started with"):
+            resume(both.path)
+        assert resume(alone.path).candidates.equals(alone.candidates)
+    finally:
+        gone.write_bytes(content)
 
 
 @pytest.mark.parametrize("file_of", [student_file, systems_file])
@@ -176,6 +185,9 @@ def test_students_that_cannot_be_trusted(taught: Model, file_of: Callable[[Path]
 def test_what_cannot_be_distilled(taught: Model, phases: PhaseTable, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="take 1,000 to"):
         distill(taught, phases, samples=10)
+    for space in (CompositionSpace("Li-Fe-P-O-Na", arity=5), CompositionSpace("Li-Fe", arity=2, max_atoms=17)):
+        with pytest.raises(InputError, match="students learn at most 4 elements and 15 atoms of each"):
+            distill(taught, phases, space=space)
     gaps = replace(taught, target=Target(("band_gap_ev",)))
     with pytest.raises(InputError, match="predicts band_gap_ev, not formation energies"):
         distill(gaps, phases)
@@ -193,10 +205,13 @@ def test_cheaper_ones_look_first(taught: Model, phases: PhaseTable) -> None:
     assert [look.model for look in looks(taught, 0.2, elements, amounts, False, None)] == order
     assert [look.model for look in looks(taught, 0.2, elements, amounts, True, None)] == [taught]
     # One that has more atoms, or fewer elements, than it learnt is left to the others, and all of its chunk with it.
-    for unknown in (CompositionSpace("Li-Fe-O", max_atoms=11), CompositionSpace("Li-Fe-O", arity=(1, 2))):
+    for unknown in (CompositionSpace("Li-Fe-O", max_atoms=11), CompositionSpace("Li,Na,Mg,Al,Ti,Fe,O,S", (1, 2))):
         wider = unknown[:]
         assert [look.model for look in looks(taught, 0.2, *composition_arrays(wider)[1:], False, None)] == order[1:]
-        screen_chunk(wider, taught, phases, 0.2, False, False)
+        without = replace(taught, systems=None)
+        both, alone = (screen_chunk(wider, one, phases, 0.0, False, False) for one in (taught, without))
+        assert both.candidates.equals(alone.candidates)
+        assert len(both.candidates) > 0
     fewer = replace(taught, student=None)
     both, alone = (screen_chunk(chunk, one, phases, 0.2, False, False) for one in (taught, fewer))
     assert both.refined < alone.refined < len(SPACE)

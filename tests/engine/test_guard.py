@@ -17,9 +17,9 @@ from matscreen.engine.guard import MARGIN, measure
 from matscreen.engine.space import CompositionSpace
 from matscreen.kernels.backend import gpu_here
 from matscreen.models import Model
+from matscreen.models.catalogue import SHIPPED
 from matscreen.models.errors import InputError
 from matscreen.models.guard import ENERGY_TOLERANCE, guard_band
-from matscreen.models.library import SHIPPED
 from matscreen.models.target import Target
 
 

@@ -29,6 +29,8 @@ def test_against_the_definition(data: st.DataObject) -> None:
         amounts[row, there] = generator.choice(
             [1, 2, 3, 6, 15, 16, 17, 255], there.sum(), p=[0.3, 0.3, 0.2, *5 * [0.04]]
         )
+        if generator.random() < 0.1:
+            amounts[row, generator.integers(width)] = generator.integers(2)  # where there is no element, or none of it
     order = generator.permutation(256)
     ratios = RATIOS[generator.permutation(len(RATIOS))]
     fast, slow = (by_system(elements, amounts, ratios, order, backend) for backend in ("auto", "reference"))
@@ -68,6 +70,9 @@ def test_ratios_that_are_none_of_these() -> None:
     assert system.tolist() == [0, 0, 0, 1]
     assert ratio[[0, 1, 3]].tolist() == [-1, -1, -1]
     assert RATIOS[ratio[2]].tolist() == [2, 1, 0, 0]  # oxygen comes first
+    none_of_it = np.array([[3, 8, 26], [3, 0, 8]], np.uint8), np.array([[1, 1, 0], [1, 1, 1]], np.uint8)
+    for backend in ("cpu", "reference"):
+        assert by_system(*none_of_it, RATIOS, order, backend)[2].tolist() == [-1, -1]  # type: ignore[arg-type]
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -75,6 +80,8 @@ def test_what_does_not_fit_is_refused() -> None:
     order = np.arange(256)
     with pytest.raises(ValueError, match="must both be"):
         by_system(one, one[:, :2], RATIOS, order)
+    with pytest.raises(ValueError, match=r"float64 must both be \(N, K\) uint8"):
+        by_system(one, one / 3, RATIOS, order)
     with pytest.raises(ValueError, match=r"ratios must be \(R, 4\)"):
         by_system(one, one, RATIOS[:, :3], order)
     with pytest.raises(ValueError, match="amounts up to 15"):

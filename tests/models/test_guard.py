@@ -9,8 +9,8 @@ import pytest
 
 from matscreen import models
 from matscreen.models import Model, ModelError, guard
+from matscreen.models.catalogue import SHIPPED
 from matscreen.models.guard import ENERGY_TOLERANCE, guard_band, write_guard_bands
-from matscreen.models.library import SHIPPED
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from matscreen.kernels.backend import BackendError
 from matscreen.kernels.embedding import checked, stoichiometry_keys
 from matscreen.kernels.mlp import Precision
 from matscreen.models import Model, resident
+from matscreen.models.catalogue import student_file
 from matscreen.models.guard import guard_band
-from matscreen.models.library import student_file
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,9 @@ from matscreen.engine.schema import composition_arrays
 from matscreen.engine.space import CompositionSpace
 from matscreen.kernels.systems import by_system
 from matscreen.models import Model, ModelError
+from matscreen.models.catalogue import SHIPPED, systems_file
 from matscreen.models.elements import FORMULA_ORDER
 from matscreen.models.errors import InputError
-from matscreen.models.library import SHIPPED, systems_file
 from matscreen.models.loop import Progress
 from matscreen.models.model import save
 from matscreen.models.system_training import learn_systems
@@ -91,10 +91,10 @@ def test_what_it_does_not_know(systems: SystemModel) -> None:
     assert not systems.knows(iron, twice)
     with pytest.raises(ModelError, match=r"row 2: model pairnet-oqmd\.systems does not know this ratio of atoms"):
         systems.energies(iron, twice)
-    helium = np.array([[8, 26, 0, 0], [2, 26, 0, 0]], np.uint8)
-    assert not systems.knows(helium, twice[[0, 0]])
-    with pytest.raises(ModelError, match="does not know He"):
-        systems.energies(helium, twice[[0, 0]])
+    helium = np.array([[8, 26, 0, 0], [8, 26, 0, 0], [2, 26, 0, 0]], np.uint8)  # the second system, the third row
+    assert not systems.knows(helium, twice[[0, 0, 0]])
+    with pytest.raises(ModelError, match=r"row 3: model pairnet-oqmd\.systems does not know He"):
+        systems.energies(helium, twice[[0, 0, 0]])
 
 
 def test_files_that_are_none(model: Model, systems: SystemModel, tmp_path: Path) -> None:
